@@ -1,0 +1,1 @@
+//! Who edits: one trait, two back ends.

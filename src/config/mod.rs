@@ -1,0 +1,1 @@
+//! Repository file and server file: as written, then resolved; every mistake at once.

@@ -1,0 +1,1 @@
+//! Where issues live and results are shown.

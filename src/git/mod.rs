@@ -1,0 +1,1 @@
+//! Git as data: mirror, checkouts, import, diff, branches.

@@ -1,0 +1,3 @@
+//! Parse, call `cli`, print one error, exit code.
+
+fn main() {}

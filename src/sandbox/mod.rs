@@ -1,0 +1,1 @@
+//! Where everything runs that is not ours.

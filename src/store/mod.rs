@@ -1,0 +1,1 @@
+//! Inbox, tasks, journal, outbox, artifacts: one transaction each.

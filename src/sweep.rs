@@ -1,0 +1,1 @@
+//! Asks the world what is true and feeds the same events.
