@@ -1,1 +1,483 @@
-//! Placeholder of the first commit; see the map in lib.rs.
+//! The only function that moves a task. Pure and total: every stage meets every event here.
+//!
+//! An answer names its question (a run, a revision, a timer); one that answers a
+//! question no longer asked is [`Decision::Stale`] and moves nothing. A person's
+//! act that does not fit is [`Decision::Refused`] with what is true now.
+
+mod approval;
+mod next;
+mod not_now;
+mod verdict;
+
+pub use approval::asked_now;
+use next::Next;
+pub use not_now::NotNow;
+use verdict::publishable;
+pub use verdict::verdict;
+
+use super::effect::Effect;
+use super::event::{Event, Target, Timer};
+use super::ident::Time;
+use super::task::{About, ApprovalOf, Ending, Failure, FailureClass, Stage, Step, Task, Waiting};
+
+/// What follows from an event. Someone else performs it.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The task is now this, and these effects are to be performed.
+    Moved {
+        /// The task after the event.
+        task: Box<Task>,
+        /// In order.
+        effects: Vec<Effect>,
+    },
+    /// An answer to a question no longer asked, or news that changes nothing.
+    Stale,
+    /// A person asked for something that is not possible now; they are told.
+    Refused(NotNow),
+}
+
+/// Decides what follows when `event` happens to `task` at `at`.
+pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
+    let next = Next::new(task, at);
+    match event {
+        Event::Accepted { by, digest } => match &task.stage {
+            Stage::Proposed if *digest == task.brief.digest => next.accept(by),
+            Stage::Proposed => refused(NotNow::OtherText {
+                digest: task.brief.digest.short().to_owned(),
+            }),
+            Stage::Ended { .. } => refused(NotNow::Final),
+            Stage::Queued { .. }
+            | Stage::Running { .. }
+            | Stage::Asking { .. }
+            | Stage::AwaitingApproval { .. }
+            | Stage::Publishing { .. }
+            | Stage::InReview { .. }
+            | Stage::TakenOver { .. }
+            | Stage::Failed { .. } => refused(NotNow::NothingToApprove),
+        },
+        Event::RunStarted { run, .. } => match &task.stage {
+            Stage::Queued { run: asked, why } if asked == run && !is_person(why) => {
+                next.run_at(*run, Step::Prepare, None)
+            }
+            // Claimed again after a worker was lost: the steps begin anew.
+            Stage::Running {
+                run: asked,
+                stopping,
+                ..
+            } if asked == run => next.run_at(*run, Step::Prepare, stopping.clone()),
+            _ => Decision::Stale,
+        },
+        Event::Progressed { run, step } => match &task.stage {
+            Stage::Running {
+                run: asked,
+                stopping,
+                ..
+            } if asked == run => next.run_at(*run, *step, stopping.clone()),
+            _ => Decision::Stale,
+        },
+        Event::WentQuiet { run } => match &task.stage {
+            Stage::Running {
+                run: asked,
+                step,
+                quiet_since: None,
+                stopping,
+            } if asked == run => next.quiet(*run, *step, Some(at), stopping.clone()),
+            _ => Decision::Stale,
+        },
+        Event::Heard { run } => match &task.stage {
+            Stage::Running {
+                run: asked,
+                step,
+                quiet_since: Some(_),
+                stopping,
+            } if asked == run => next.quiet(*run, *step, None, stopping.clone()),
+            _ => Decision::Stale,
+        },
+        Event::RunEnded { run, outcome } => match &task.stage {
+            Stage::Queued { run: asked, why } if asked == run && !is_person(why) => {
+                next.run_ended(*run, outcome, None)
+            }
+            Stage::Running {
+                run: asked,
+                stopping,
+                ..
+            } if asked == run => next.run_ended(*run, outcome, stopping.as_deref()),
+            // Checks on a person's head that could not be run at all: the evidence stays old, and they may ask again.
+            Stage::InReview {
+                head,
+                checking: Some(asked),
+                closing,
+            } if asked == run => next.review(head.clone(), None, closing.clone()),
+            _ => Decision::Stale,
+        },
+        Event::Checked {
+            run,
+            head,
+            evidence,
+            findings,
+        } => match &task.stage {
+            Stage::InReview {
+                head: current,
+                checking: Some(asked),
+                closing,
+            } if asked == run && head == current => {
+                let closing = closing.clone();
+                let mut next = next;
+                if let Some(revision) = &mut next.task.revision {
+                    revision.result.head = head.clone();
+                    revision.result.evidence.clone_from(evidence);
+                    revision.result.findings.clone_from(findings);
+                }
+                next.review(head.clone(), None, closing)
+            }
+            _ => Decision::Stale,
+        },
+        Event::Published { revision, pull } => match &task.stage {
+            Stage::Publishing { revision: asked } if asked == revision => {
+                let mut next = next;
+                next.task.pull = Some(pull.clone());
+                next.review(pull.head.clone(), None, None)
+            }
+            _ => Decision::Stale,
+        },
+        Event::PublishFailed { revision, failure } => match &task.stage {
+            Stage::Publishing { revision: asked } if asked == revision => {
+                next.fail(failure.clone())
+            }
+            _ => Decision::Stale,
+        },
+        Event::CleanedUp { left } => match &task.stage {
+            Stage::Ended {
+                how,
+                by,
+                reason,
+                left: None,
+            } => {
+                let (how, by, reason) = (*how, by.clone(), reason.clone());
+                next.to(Stage::Ended {
+                    how,
+                    by,
+                    reason,
+                    left: Some(left.clone()),
+                })
+            }
+            _ => Decision::Stale,
+        },
+        Event::Answered { by, text } => match &task.stage {
+            Stage::Asking {
+                about, questions, ..
+            } => next.answer(*about, questions, by, text),
+            Stage::Ended { .. } => refused(NotNow::Final),
+            _ => refused(NotNow::NothingAsked),
+        },
+        Event::Approved { by, target } => match &task.stage {
+            Stage::AwaitingApproval { of } => next.approve(of, by, target.as_ref()),
+            // Accepting a proposed text by name of its digest is the same act as the label.
+            Stage::Proposed => match target {
+                Some(Target::Digest { digits })
+                    if task.brief.digest.as_str().starts_with(digits.as_str()) =>
+                {
+                    next.accept(by)
+                }
+                _ => refused(NotNow::OtherText {
+                    digest: task.brief.digest.short().to_owned(),
+                }),
+            },
+            Stage::Ended { .. } => refused(NotNow::Final),
+            _ => refused(NotNow::NothingToApprove),
+        },
+        Event::Rejected { by, target, reason } => match &task.stage {
+            Stage::Ended { .. } => refused(NotNow::Final),
+            Stage::AwaitingApproval { of } => next.reject_asked(of, by, target.as_ref(), reason),
+            _ if target.is_some() => refused(NotNow::NothingToApprove),
+            _ => next.end(Ending::Rejected, by, reason.clone()),
+        },
+        Event::Retried {
+            by: _,
+            fresh,
+            budget_times,
+        } => match &task.stage {
+            Stage::Failed { .. }
+            | Stage::Asking {
+                about: About::Work, ..
+            } => {
+                let mut next = next;
+                if *fresh {
+                    next.task.kept = None;
+                    next.task.notes.clear();
+                }
+                next.task.budget_times = (*budget_times).max(1);
+                match (&task.stage, &task.revision) {
+                    // Only the forge failed: what is verified and granted is published again, without the agent.
+                    (Stage::Failed { failure }, Some(revision))
+                        if !fresh
+                            && failure.class == FailureClass::Forge
+                            && publishable(revision) =>
+                    {
+                        next.publish(revision.number)
+                    }
+                    _ => next.queue(Waiting::Slot),
+                }
+            }
+            Stage::Ended { .. } => refused(NotNow::Final),
+            _ => refused(NotNow::NothingToRetry),
+        },
+        Event::Stopped { by } => match &task.stage {
+            Stage::Running {
+                run,
+                step,
+                quiet_since,
+                stopping: None,
+            } => {
+                let (run, step, quiet) = (*run, *step, *quiet_since);
+                next.effect(Effect::Cancel { run })
+                    .quiet(run, step, quiet, Some(by.clone()))
+            }
+            Stage::Running {
+                stopping: Some(_), ..
+            } => Decision::Stale,
+            Stage::Proposed
+            | Stage::Queued { .. }
+            | Stage::Asking { .. }
+            | Stage::AwaitingApproval { .. }
+            | Stage::Publishing { .. }
+            | Stage::Failed { .. } => next.end(Ending::Stopped, by, None),
+            // A result that a person can see is turned down by closing or rejecting it.
+            Stage::InReview { .. } | Stage::TakenOver { .. } => refused(NotNow::NothingToStop),
+            Stage::Ended { .. } => refused(NotNow::Final),
+        },
+        Event::Resumed { .. } => match &task.stage {
+            Stage::Queued {
+                why: Waiting::Person { .. },
+                ..
+            } => next.queue(Waiting::Slot),
+            Stage::Ended { .. } => refused(NotNow::Final),
+            _ => refused(NotNow::NothingToResume),
+        },
+        Event::FixAsked { by, text } => match &task.stage {
+            Stage::InReview { closing: None, .. } => next.fix(by, text),
+            Stage::Ended { .. } => refused(NotNow::Final),
+            _ => refused(NotNow::NothingToFix),
+        },
+        Event::TookOver { by } => match &task.stage {
+            Stage::TakenOver { .. } => Decision::Stale,
+            Stage::Ended { .. } => refused(NotNow::Final),
+            Stage::Running { run, .. } => {
+                let run = *run;
+                next.effect(Effect::Cancel { run })
+                    .to(Stage::TakenOver { by: by.clone() })
+            }
+            Stage::InReview { .. } | Stage::Failed { .. } | Stage::Publishing { .. } => {
+                next.to(Stage::TakenOver { by: by.clone() })
+            }
+            Stage::Proposed
+            | Stage::Queued { .. }
+            | Stage::Asking { .. }
+            | Stage::AwaitingApproval { .. } => refused(NotNow::NothingToTakeOver),
+        },
+        Event::HandedBack { head, .. } => match &task.stage {
+            Stage::TakenOver { .. } => {
+                if task.pull.is_some() {
+                    next.their_head(head.clone())
+                } else {
+                    let mut next = next;
+                    next.task.kept = Some(head.clone());
+                    next.queue(Waiting::Slot)
+                }
+            }
+            Stage::Ended { .. } => refused(NotNow::Final),
+            _ => refused(NotNow::NotTakenOver),
+        },
+        Event::Merged { by } => match &task.stage {
+            Stage::Ended { .. } => Decision::Stale,
+            _ => next.end(Ending::Merged, by, None),
+        },
+        Event::Closed { by } => match &task.stage {
+            Stage::InReview {
+                head,
+                checking,
+                closing: None,
+            } => {
+                let (head, checking) = (head.clone(), *checking);
+                next.close(head, checking, by)
+            }
+            Stage::TakenOver { .. } => next.end(Ending::Rejected, by, None),
+            // A round in work stops at once: a closed pull request wants nothing more.
+            Stage::Running { run, .. } if task.pull.is_some() => {
+                let run = *run;
+                next.effect(Effect::Cancel { run })
+                    .end(Ending::Rejected, by, None)
+            }
+            Stage::Queued { .. }
+            | Stage::Asking { .. }
+            | Stage::AwaitingApproval { .. }
+            | Stage::Publishing { .. }
+            | Stage::Failed { .. }
+                if task.pull.is_some() =>
+            {
+                next.end(Ending::Rejected, by, None)
+            }
+            _ => Decision::Stale,
+        },
+        Event::ClosedByBot { by } => match &task.stage {
+            Stage::InReview { .. } => next.fail(Failure {
+                class: FailureClass::Forge,
+                message: format!("the bot {by} closed the pull request; nothing was deleted"),
+                tail: String::new(),
+            }),
+            _ => Decision::Stale,
+        },
+        Event::Reopened { .. } => match (&task.stage, &task.pull) {
+            (
+                Stage::InReview {
+                    head,
+                    checking,
+                    closing: Some(_),
+                },
+                _,
+            ) => {
+                let (head, checking) = (head.clone(), *checking);
+                next.review(head, checking, None)
+            }
+            (Stage::Failed { failure }, Some(pull)) if failure.class == FailureClass::Forge => {
+                let head = pull.head.clone();
+                next.review(head, None, None)
+            }
+            _ => Decision::Stale,
+        },
+        Event::BranchMoved { by, head } => match &task.stage {
+            Stage::InReview {
+                head: current,
+                closing,
+                ..
+            } if current != head => {
+                if closing.is_some() {
+                    Decision::Stale
+                } else {
+                    next.their_head(head.clone())
+                }
+            }
+            // The pushed commit wins: our work is kept, not published over theirs.
+            Stage::Publishing { .. } | Stage::Failed { .. } if task.pull.is_some() => {
+                next.their_head(head.clone())
+            }
+            Stage::Publishing { .. } => next.fail(Failure {
+                class: FailureClass::Conflict,
+                message: format!(
+                    "{by} pushed {} to the task branch; the result was not published over it",
+                    head.short()
+                ),
+                tail: String::new(),
+            }),
+            Stage::Running { run, .. } if task.pull.is_some() => {
+                let run = *run;
+                next.effect(Effect::Cancel { run }).their_head(head.clone())
+            }
+            Stage::Queued { .. } | Stage::AwaitingApproval { .. } | Stage::Asking { .. }
+                if task.pull.is_some() =>
+            {
+                next.their_head(head.clone())
+            }
+            _ => Decision::Stale,
+        },
+        Event::BranchGone { by } => match &task.stage {
+            Stage::InReview { .. } | Stage::TakenOver { .. } => next.end(
+                Ending::Stopped,
+                by,
+                Some("the task branch is gone".to_owned()),
+            ),
+            _ => Decision::Stale,
+        },
+        Event::IssueEdited { brief, .. } => match &task.stage {
+            _ if brief.digest == task.brief.digest => Decision::Stale,
+            Stage::Proposed => {
+                let mut next = next;
+                next.replace_brief((**brief).clone());
+                next.to(Stage::Proposed)
+            }
+            // Not started yet: what was accepted is not what is there, so it is accepted again or not at all.
+            Stage::Queued { .. }
+            | Stage::Asking {
+                about: About::Brief,
+                ..
+            } if task.round <= 1 && task.revision.is_none() => {
+                let mut next = next;
+                next.replace_brief((**brief).clone());
+                next.to(Stage::Proposed)
+            }
+            Stage::AwaitingApproval {
+                of: ApprovalOf::Brief { .. },
+            } => {
+                let mut next = next;
+                next.replace_brief((**brief).clone());
+                next.to(Stage::Proposed)
+            }
+            Stage::Ended { .. } => Decision::Stale,
+            Stage::Queued { .. }
+            | Stage::Running { .. }
+            | Stage::Asking { .. }
+            | Stage::AwaitingApproval { .. }
+            | Stage::Publishing { .. }
+            | Stage::InReview { .. }
+            | Stage::TakenOver { .. }
+            | Stage::Failed { .. } => {
+                let mut next = next;
+                next.task.issue_edited_at = Some(at);
+                let stage = task.stage.clone();
+                next.keeping_since().to(stage)
+            }
+        },
+        Event::IssueClosed { by } => match &task.stage {
+            Stage::Running {
+                run,
+                stopping: None,
+                step,
+                quiet_since,
+            } if task.pull.is_none() => {
+                let (run, step, quiet) = (*run, *step, *quiet_since);
+                next.effect(Effect::Cancel { run })
+                    .quiet(run, step, quiet, Some(by.clone()))
+            }
+            Stage::Proposed
+            | Stage::Queued { .. }
+            | Stage::Asking { .. }
+            | Stage::AwaitingApproval { .. }
+            | Stage::Failed { .. }
+                if task.pull.is_none() =>
+            {
+                next.end(Ending::Stopped, by, Some("the issue was closed".to_owned()))
+            }
+            _ => Decision::Stale,
+        },
+        Event::TimerFired { timer } => match (&task.stage, timer) {
+            (Stage::Asking { .. }, Timer::Ask { asked }) if *asked == task.asked => next.end(
+                Ending::Stopped,
+                "nobody",
+                Some("nobody answered in time".to_owned()),
+            ),
+            (
+                Stage::InReview {
+                    closing: Some(closing),
+                    ..
+                },
+                Timer::Close { asked },
+            ) if *asked == task.asked => {
+                let by = closing.by.clone();
+                next.end(Ending::Rejected, &by, None)
+            }
+            _ => Decision::Stale,
+        },
+    }
+}
+
+fn refused(why: NotNow) -> Decision {
+    Decision::Refused(why)
+}
+
+fn is_person(why: &Waiting) -> bool {
+    matches!(why, Waiting::Person { .. })
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::brief::Brief;
 use super::ident::Digest;
+use super::settings::{Check, Confirm};
+use super::task::FailureClass;
+use super::text;
 
 /// How one command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -126,4 +130,465 @@ pub enum Verdict {
     Unstable,
     /// Not run on head, since nothing under its `paths` changed.
     NotApplicable,
+}
+
+/// A change of colour whose runs took less is run again by `confirm = "auto"`.
+const QUICK_MS: u64 = 2 * 60 * 1000;
+
+/// What the runs of one check on one side say together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Colour {
+    Green,
+    Red,
+    /// Both were seen.
+    Both,
+}
+
+impl Colour {
+    fn of(runs: &[Seen]) -> Option<Self> {
+        let green = runs.iter().filter(|seen| seen.exit.is_green()).count();
+        match green {
+            _ if runs.is_empty() => None,
+            0 => Some(Self::Red),
+            _ if green == runs.len() => Some(Self::Green),
+            _ => Some(Self::Both),
+        }
+    }
+}
+
+impl CheckEvidence {
+    /// What all runs of this check say together.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match (Colour::of(&self.base), Colour::of(&self.head)) {
+            (_, None) => Verdict::NotApplicable,
+            (_, Some(Colour::Both)) => Verdict::Unstable,
+            (Some(Colour::Red), Some(Colour::Green)) => Verdict::Fixed,
+            (Some(Colour::Both), Some(Colour::Green)) => Verdict::GreenUnstableBase,
+            (Some(Colour::Green) | None, Some(Colour::Green)) => Verdict::Green,
+            (Some(Colour::Red), Some(Colour::Red)) => Verdict::StillRed,
+            (Some(Colour::Green), Some(Colour::Red)) => Verdict::TurnedRed,
+            (Some(Colour::Both) | None, Some(Colour::Red)) => Verdict::Red,
+        }
+    }
+
+    /// Whether it changed its mind on either side.
+    #[must_use]
+    pub fn is_unstable(&self) -> bool {
+        [&self.base, &self.head]
+            .into_iter()
+            .any(|runs| Colour::of(runs) == Some(Colour::Both))
+    }
+
+    /// Whether both sides were run twice or more.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.base.len() > 1 && self.head.len() > 1
+    }
+
+    /// The verdict in words, without the name: `red on base, green here, twice`.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let words = match self.verdict() {
+            Verdict::Fixed => "red on base, green here",
+            Verdict::Green if self.base.is_empty() => "green here, not run on base",
+            Verdict::Green => "green on base and here",
+            Verdict::GreenUnstableBase => "green here, but it changed its mind on base",
+            Verdict::StillRed => "red on base and here",
+            Verdict::TurnedRed => "green on base, red here",
+            Verdict::Red if self.base.is_empty() => "red here, not run on base",
+            Verdict::Red => "red here, and it changed its mind on base",
+            Verdict::Unstable => "unstable: it changed its mind here",
+            Verdict::NotApplicable => "not run: nothing under its paths changed",
+        };
+        let twice =
+            matches!(self.verdict(), Verdict::Fixed | Verdict::TurnedRed) && self.is_confirmed();
+        format!("{words}{}", if twice { ", twice" } else { "" })
+    }
+}
+
+impl Verdict {
+    /// Whether a result with this verdict may be called green.
+    #[must_use]
+    pub fn is_green(self) -> bool {
+        matches!(self, Self::Fixed | Self::Green | Self::GreenUnstableBase)
+    }
+
+    /// Whether it ran on head and failed there, once or always.
+    #[must_use]
+    pub fn is_red(self) -> bool {
+        matches!(
+            self,
+            Self::StillRed | Self::TurnedRed | Self::Red | Self::Unstable
+        )
+    }
+}
+
+/// Whether a change of colour has to be run once more, on both sides, each in a fresh sandbox.
+///
+/// True until both sides ran twice, so that an interrupted confirmation goes on.
+#[must_use]
+pub fn wants_confirmation(check: &Check, base: &[Seen], head: &[Seen]) -> bool {
+    let (Some(before), Some(after)) = (base.first(), head.first()) else {
+        return false;
+    };
+    let changed = before.exit.is_green() != after.exit.is_green();
+    let confirmed = base.len() > 1 && head.len() > 1;
+    let wanted = match check.confirm {
+        Confirm::Always => true,
+        Confirm::Never => false,
+        Confirm::Auto => before.duration_ms.max(after.duration_ms) < QUICK_MS,
+    };
+    changed && wanted && !confirmed
+}
+
+/// Whether a criterion is met, as far as checks can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Met {
+    /// Every check that it names is green on head and stable.
+    Yes,
+    /// No check says so; a person looks.
+    ForReviewer,
+}
+
+/// One criterion beside what the checks say about it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CriterionVerdict {
+    /// The criterion's number, from 1.
+    pub number: u32,
+    /// Whether the checks show it.
+    pub met: Met,
+    /// Names of the checks that it names, in the order of the criterion.
+    pub checks: Vec<String>,
+    /// Why, as Markdown for one table cell: ``check `tests`: red on base, green here, twice``.
+    pub evidence: String,
+}
+
+/// What the checks say about every criterion, in order.
+///
+/// *Yes* stands only beside a criterion that names a check in backticks, when each check it
+/// names is green on head and never changed its mind. What an agent claims is not asked.
+#[must_use]
+pub fn judge_criteria(brief: &Brief, evidence: &[CheckEvidence]) -> Vec<CriterionVerdict> {
+    brief
+        .criteria
+        .iter()
+        .map(|criterion| {
+            let mut named: Vec<&CheckEvidence> = Vec::new();
+            for name in &criterion.named {
+                let check = evidence.iter().find(|check| check.name == *name);
+                named.extend(
+                    check.filter(|check| named.iter().all(|known| known.name != check.name)),
+                );
+            }
+            let shows =
+                |check: &&CheckEvidence| matches!(check.verdict(), Verdict::Fixed | Verdict::Green);
+            let met = if !named.is_empty() && named.iter().all(shows) {
+                Met::Yes
+            } else {
+                Met::ForReviewer
+            };
+            let told: Vec<String> = named
+                .iter()
+                .map(|check| format!("check {}: {}", text::code(&check.name), check.told()))
+                .collect();
+            CriterionVerdict {
+                number: criterion.number,
+                met,
+                checks: named.iter().map(|check| check.name.clone()).collect(),
+                evidence: if told.is_empty() {
+                    "no check named".to_owned()
+                } else {
+                    told.join("; ")
+                },
+            }
+        })
+        .collect()
+}
+
+/// What all checks together allow to be said about a result.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "overall")]
+pub enum Overall {
+    /// At least one required check ran on head, and every one that did is green.
+    Green,
+    /// A required check is red or unstable on head.
+    Red {
+        /// Their names, in the order of the configuration.
+        checks: Vec<String>,
+    },
+    /// No required check ran on head: nothing was shown, which is never success.
+    NothingRequiredRan,
+}
+
+/// What follows from all checks.
+#[must_use]
+pub fn overall(evidence: &[CheckEvidence]) -> Overall {
+    let ran = evidence
+        .iter()
+        .filter(|check| check.required && !check.head.is_empty());
+    let red: Vec<String> = ran
+        .clone()
+        .filter(|check| !check.verdict().is_green())
+        .map(|check| check.name.clone())
+        .collect();
+    match ran.count() {
+        0 => Overall::NothingRequiredRan,
+        _ if red.is_empty() => Overall::Green,
+        _ => Overall::Red { checks: red },
+    }
+}
+
+/// The failure class of a command that ended like this, and how that is told: `exits 101`.
+#[must_use]
+pub fn class_of(exit: &Exit) -> (FailureClass, String) {
+    match exit {
+        Exit::Code { code } => (FailureClass::Verify, format!("exits {code}")),
+        Exit::Signal { signal } => (
+            FailureClass::Verify,
+            format!("was ended by signal {signal}"),
+        ),
+        Exit::TimedOut { after_secs } => (
+            FailureClass::Timeout,
+            format!("did not end within {after_secs} s"),
+        ),
+        Exit::Limit { limit } => (
+            FailureClass::Limit,
+            format!("hit the limit {}", limit.key()),
+        ),
+        Exit::NotStarted { why } => (FailureClass::Verify, format!("could not be started: {why}")),
+    }
+}
+
+impl Limit {
+    /// The key that raises it.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Memory => "`[sandbox] memory`",
+            Self::Pids => "`[sandbox] pids`",
+            Self::Disk => "`[sandbox] disk`",
+            Self::Output => "of printed output",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::brief;
+
+    fn seen(code: i32) -> Seen {
+        let log = LogRef {
+            sha256: Digest::of(b""),
+            bytes: 0,
+            left_out: 0,
+        };
+        Seen {
+            exit: Exit::Code { code },
+            duration_ms: 5_000,
+            log,
+            tail: String::new(),
+        }
+    }
+
+    /// `g` green, `r` red, in order.
+    fn runs(colours: &str) -> Vec<Seen> {
+        colours
+            .chars()
+            .map(|c| seen(if c == 'g' { 0 } else { 101 }))
+            .collect()
+    }
+
+    fn evidence(name: &str, base: &str, head: &str) -> CheckEvidence {
+        CheckEvidence {
+            name: name.to_owned(),
+            command: "true".to_owned(),
+            required: true,
+            base: runs(base),
+            head: runs(head),
+        }
+    }
+
+    fn check(confirm: Confirm) -> Check {
+        Check {
+            name: "tests".to_owned(),
+            run: "true".to_owned(),
+            required: true,
+            timeout_secs: 60,
+            paths: Vec::new(),
+            baseline: true,
+            confirm,
+        }
+    }
+
+    /// All sequences of up to three runs.
+    fn sequences() -> Vec<String> {
+        let mut all = vec![String::new()];
+        for at in 0..7 {
+            for colour in ["g", "r"] {
+                all.push(format!("{}{colour}", all[at]));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_pair_of_runs_has_the_verdict_of_its_definition() {
+        assert_eq!(sequences().len(), 15);
+        for base in sequences() {
+            for head in sequences() {
+                let verdict = evidence("t", &base, &head).verdict();
+                let all = |runs: &str, c| !runs.is_empty() && runs.chars().all(|r| r == c);
+                let mixed = |runs: &str| runs.contains('g') && runs.contains('r');
+                let expected = if head.is_empty() {
+                    Verdict::NotApplicable
+                } else if mixed(&head) {
+                    Verdict::Unstable
+                } else if all(&head, 'g') {
+                    if mixed(&base) {
+                        Verdict::GreenUnstableBase
+                    } else if all(&base, 'r') {
+                        Verdict::Fixed
+                    } else {
+                        Verdict::Green
+                    }
+                } else if all(&base, 'r') {
+                    Verdict::StillRed
+                } else if all(&base, 'g') {
+                    Verdict::TurnedRed
+                } else {
+                    Verdict::Red
+                };
+                assert_eq!(verdict, expected, "base {base:?} head {head:?}");
+                let ran = verdict != Verdict::NotApplicable;
+                assert_eq!(verdict.is_green() ^ verdict.is_red(), ran);
+            }
+        }
+    }
+
+    #[test]
+    fn only_exit_0_is_green() {
+        for exit in [
+            Exit::Code { code: 1 },
+            Exit::Signal { signal: 9 },
+            Exit::TimedOut { after_secs: 1 },
+            Exit::Limit {
+                limit: Limit::Memory,
+            },
+            Exit::NotStarted {
+                why: "no sh".to_owned(),
+            },
+        ] {
+            let head = vec![Seen { exit, ..seen(0) }];
+            let check = CheckEvidence {
+                head,
+                ..evidence("t", "g", "")
+            };
+            assert_eq!(check.verdict(), Verdict::TurnedRed);
+        }
+    }
+
+    #[test]
+    fn a_change_of_colour_is_confirmed_once() {
+        use Confirm::{Always, Auto, Never};
+        for (confirm, base, head, expected) in [
+            (Auto, "r", "g", true),
+            (Auto, "g", "r", true),
+            (Auto, "g", "g", false),
+            (Auto, "r", "r", false),
+            (Auto, "", "g", false),
+            (Auto, "r", "", false),
+            (Auto, "rr", "gg", false),
+            (Auto, "rr", "g", true),
+            (Always, "r", "g", true),
+            (Never, "r", "g", false),
+        ] {
+            let wants = wants_confirmation(&check(confirm), &runs(base), &runs(head));
+            assert_eq!(wants, expected, "{confirm:?} {base} {head}");
+        }
+        let slow = vec![Seen {
+            duration_ms: QUICK_MS,
+            ..seen(0)
+        }];
+        assert!(!wants_confirmation(&check(Auto), &runs("r"), &slow));
+        assert!(wants_confirmation(&check(Always), &runs("r"), &slow));
+        let quick = vec![Seen {
+            duration_ms: QUICK_MS - 1,
+            ..seen(0)
+        }];
+        assert!(wants_confirmation(&check(Auto), &runs("r"), &quick));
+    }
+
+    #[test]
+    fn a_criterion_is_met_only_by_a_green_check_that_it_names() {
+        let text = "# Title\n\nGoal.\n\n## Acceptance criteria\n\
+            - exit 2 (`tests`)\n- flag `--help` in `docs`\n- feels fast\n- `flaky` passes\n\
+            - `tests` and `lint`\n- `late` is run\n- `tests` and `tests`\n- `new`\n- tests pass\n";
+        let brief = brief::parse(text, 10_000).unwrap();
+        let evidence = [
+            evidence("tests", "rr", "gg"),
+            evidence("docs", "g", "g"),
+            evidence("flaky", "gr", "gg"),
+            evidence("lint", "g", "r"),
+            evidence("late", "g", ""),
+            evidence("new", "", "g"),
+        ];
+        let told: Vec<String> = judge_criteria(&brief, &evidence)
+            .into_iter()
+            .map(|verdict| {
+                format!(
+                    "{} {:?} · {}",
+                    verdict.number, verdict.met, verdict.evidence
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        1 Yes · check `tests`: red on base, green here, twice
+        2 Yes · check `docs`: green on base and here
+        3 ForReviewer · no check named
+        4 ForReviewer · check `flaky`: green here, but it changed its mind on base
+        5 ForReviewer · check `tests`: red on base, green here, twice; check `lint`: green on base, red here
+        6 ForReviewer · check `late`: not run: nothing under its paths changed
+        7 Yes · check `tests`: red on base, green here, twice
+        8 Yes · check `new`: green here, not run on base
+        9 ForReviewer · no check named
+        ");
+    }
+
+    #[test]
+    fn success_needs_a_required_check_that_ran_on_head() {
+        assert_eq!(overall(&[]), Overall::NothingRequiredRan);
+        assert_eq!(
+            overall(&[evidence("a", "g", "")]),
+            Overall::NothingRequiredRan
+        );
+        let optional = |name, base, head| CheckEvidence {
+            required: false,
+            ..evidence(name, base, head)
+        };
+        assert_eq!(
+            overall(&[optional("a", "g", "g")]),
+            Overall::NothingRequiredRan
+        );
+        assert_eq!(
+            overall(&[optional("a", "g", "r"), evidence("b", "r", "g")]),
+            Overall::Green
+        );
+        for base in sequences() {
+            for head in sequences().into_iter().filter(|head| !head.is_empty()) {
+                let all = [evidence("a", &base, &head), evidence("b", "g", "g")];
+                let green = !head.contains('r');
+                let expected = if green {
+                    Overall::Green
+                } else {
+                    Overall::Red {
+                        checks: vec!["a".to_owned()],
+                    }
+                };
+                assert_eq!(overall(&all), expected, "{base} {head}");
+            }
+        }
+    }
 }

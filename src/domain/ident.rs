@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -49,6 +50,13 @@ impl Time {
     #[must_use]
     pub fn plus_secs(self, secs: u64) -> Self {
         Self(self.0.saturating_add_unsigned(secs.saturating_mul(1000)))
+    }
+
+    /// The moment a `span` later.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add_unsigned(millis))
     }
 
     /// Milliseconds from `earlier` to `self`, 0 when `earlier` is later.
@@ -251,6 +259,33 @@ impl<'de> Deserialize<'de> for RepoPath {
     }
 }
 
+/// Words of a person as a name made of `[a-z0-9-]`, at most `max` characters, never empty.
+///
+/// Names of branches and folders are made of nothing else, whatever was typed.
+#[must_use]
+pub fn slug(text: &str, max: usize) -> String {
+    let mut slug = String::new();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    for word in words.filter(|word| !word.is_empty()) {
+        let dash = usize::from(!slug.is_empty());
+        if slug.len() + dash + word.len() <= max {
+            slug.push_str(&"-"[..dash]);
+            slug.push_str(&word.to_ascii_lowercase());
+        } else {
+            // A first word that is too long by itself is cut; later ones are left out whole.
+            if slug.is_empty() {
+                slug.extend(word.chars().take(max).map(|c| c.to_ascii_lowercase()));
+            }
+            break;
+        }
+    }
+    if slug.is_empty() {
+        "task".to_owned()
+    } else {
+        slug
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -286,6 +321,17 @@ mod tests {
         assert_eq!(serde_json::from_str::<RepoPath>(&json).unwrap(), path);
         assert_eq!(path.hex_if_needed().as_deref(), Some("612fff0a"));
         assert_eq!(RepoPath::from("a b").hex_if_needed(), None);
+    }
+
+    #[test]
+    fn a_slug_is_made_of_letters_digits_and_dashes_whatever_was_typed() {
+        assert_eq!(
+            slug("Fix `src/a.rs`: é, $(rm -rf /)", 40),
+            "fix-src-a-rs-rm-rf"
+        );
+        assert_eq!(slug("\u{3000}..//--", 40), "task");
+        assert_eq!(slug("abc def", 6), "abc");
+        assert_eq!(slug("abcdefgh", 4), "abcd");
     }
 
     #[test]

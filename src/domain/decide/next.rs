@@ -1,0 +1,467 @@
+//! How a task gets from one stage to the next: each way once.
+
+use super::approval::{asked_now, granted_by};
+use super::verdict::verdict;
+use super::{Decision, NotNow, refused};
+use crate::domain::brief::{self, Fit};
+use crate::domain::effect::Effect;
+use crate::domain::event::{RunOutcome, Target, Timer};
+use crate::domain::gates::{Outcome, outcome};
+use crate::domain::ident::{CommitId, Time};
+use crate::domain::task::{
+    About, Approval, ApprovalOf, Closing, Ending, Failure, Note, NoteKind, Question, Revision,
+    RunResult, Stage, Step, Task, Waiting,
+};
+
+/// A task on its way to the next stage, with the effects gathered so far.
+pub(super) struct Next {
+    pub(super) task: Task,
+    effects: Vec<Effect>,
+    at: Time,
+    keep_since: bool,
+}
+
+impl Next {
+    pub(super) fn new(task: &Task, at: Time) -> Self {
+        Self {
+            task: task.clone(),
+            effects: Vec::new(),
+            at,
+            keep_since: false,
+        }
+    }
+
+    pub(super) fn effect(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
+        self
+    }
+
+    pub(super) fn keeping_since(mut self) -> Self {
+        self.keep_since = true;
+        self
+    }
+
+    /// Every change is shown: `Publish` is the last effect of every move.
+    pub(super) fn to(mut self, stage: Stage) -> Decision {
+        if !self.keep_since {
+            self.task.since = self.at;
+        }
+        self.task.stage = stage;
+        self.effects.push(Effect::Publish);
+        Decision::Moved {
+            task: Box::new(self.task),
+            effects: self.effects,
+        }
+    }
+
+    /// Enters a stage in which a person is asked for something, and tells them once.
+    pub(super) fn ask_person(mut self, stage: Stage) -> Decision {
+        self.task.asked += 1;
+        let entry = self.task.asked;
+        self.effect(Effect::Tell { entry }).to(stage)
+    }
+
+    pub(super) fn replace_brief(&mut self, brief: brief::Brief) {
+        self.task.brief = brief;
+        self.task.brief_edits += 1;
+    }
+
+    pub(super) fn accept(mut self, by: &str) -> Decision {
+        self.task.requester = by.to_owned();
+        self.task.accepted_at = self.at;
+        self.fit()
+    }
+
+    /// Judges the brief as it is now: work, a question, or an approval of the text itself.
+    pub(super) fn fit(self) -> Decision {
+        let (fit, _warnings) = brief::fit(&self.task.brief, &self.task.settings, self.task.survey);
+        match fit {
+            Fit::Fits => self.first_round(),
+            Fit::NeedsInfo { missing, skeleton } => {
+                let text = format!("{}\n\n{skeleton}", missing.join(" "));
+                let question = Question {
+                    text,
+                    choices: Vec::new(),
+                    default: None,
+                };
+                self.ask(About::Brief, vec![question])
+            }
+            Fit::NeedsApproval { areas } => self.ask_person(Stage::AwaitingApproval {
+                of: ApprovalOf::Brief { areas },
+            }),
+        }
+    }
+
+    pub(super) fn first_round(mut self) -> Decision {
+        self.task.round = 1;
+        self.queue(Waiting::Slot)
+    }
+
+    pub(super) fn queue(mut self, why: Waiting) -> Decision {
+        self.task.run += 1;
+        let run = self.task.run;
+        self.effect(Effect::Run { run })
+            .to(Stage::Queued { run, why })
+    }
+
+    pub(super) fn run_at(self, run: u32, step: Step, stopping: Option<String>) -> Decision {
+        self.to(Stage::Running {
+            run,
+            step,
+            quiet_since: None,
+            stopping,
+        })
+    }
+
+    pub(super) fn quiet(
+        self,
+        run: u32,
+        step: Step,
+        quiet_since: Option<Time>,
+        stopping: Option<String>,
+    ) -> Decision {
+        self.keeping_since().to(Stage::Running {
+            run,
+            step,
+            quiet_since,
+            stopping,
+        })
+    }
+
+    pub(super) fn ask(self, about: About, questions: Vec<Question>) -> Decision {
+        let until = self.at.plus_secs(self.task.settings.task.ask_timeout_secs);
+        let timer = Timer::Ask {
+            asked: self.task.asked + 1,
+        };
+        self.effect(Effect::Wait { timer, until })
+            .ask_person(Stage::Asking {
+                about,
+                questions,
+                until,
+            })
+    }
+
+    pub(super) fn fail(self, failure: Failure) -> Decision {
+        self.ask_person(Stage::Failed { failure })
+    }
+
+    pub(super) fn review(
+        self,
+        head: CommitId,
+        checking: Option<u32>,
+        closing: Option<Closing>,
+    ) -> Decision {
+        self.to(Stage::InReview {
+            head,
+            checking,
+            closing,
+        })
+    }
+
+    /// A person's commit is the head: in review at their head, checks again, nothing of ours over it.
+    pub(super) fn their_head(mut self, head: CommitId) -> Decision {
+        self.task.run += 1;
+        let run = self.task.run;
+        if let Some(pull) = &mut self.task.pull {
+            pull.head = head.clone();
+        }
+        self.effect(Effect::Check {
+            run,
+            head: head.clone(),
+        })
+        .review(head, Some(run), None)
+    }
+
+    pub(super) fn close(mut self, head: CommitId, checking: Option<u32>, by: &str) -> Decision {
+        self.task.asked += 1;
+        let until = self.at.plus_secs(self.task.settings.pull.close_grace_secs);
+        let timer = Timer::Close {
+            asked: self.task.asked,
+        };
+        let closing = Some(Closing {
+            by: by.to_owned(),
+            until,
+        });
+        self.effect(Effect::Wait { timer, until })
+            .review(head, checking, closing)
+    }
+
+    pub(super) fn end(self, how: Ending, by: &str, reason: Option<String>) -> Decision {
+        let clean_up = Effect::CleanUp {
+            patch: how == Ending::Rejected,
+            // What was merged needs no branch of ours either, but it is the person's to delete.
+            branch: how != Ending::Merged,
+        };
+        let stop = match &self.task.stage {
+            Stage::Running { run, .. } => Some(Effect::Cancel { run: *run }),
+            Stage::InReview {
+                checking: Some(run),
+                ..
+            } => Some(Effect::Cancel { run: *run }),
+            _ => None,
+        };
+        let mut next = self;
+        if let Some(stop) = stop.filter(|stop| !next.effects.contains(stop)) {
+            next.effects.push(stop);
+        }
+        next.effect(clean_up).to(Stage::Ended {
+            how,
+            by: by.to_owned(),
+            reason,
+            left: None,
+        })
+    }
+
+    pub(super) fn run_ended(
+        mut self,
+        run: u32,
+        outcome: &RunOutcome,
+        stopping: Option<&str>,
+    ) -> Decision {
+        // Whatever the run brought, the person asked for it to stop first.
+        if let Some(by) = stopping {
+            return self.end(Ending::Stopped, by, None);
+        }
+        match outcome {
+            RunOutcome::Result { result } => self.judge(run, result),
+            RunOutcome::Asked { questions, kept } => {
+                self.task.kept.clone_from(kept);
+                self.ask(About::Work, questions.clone())
+            }
+            RunOutcome::Failed {
+                failure,
+                kept,
+                evidence,
+            } => {
+                if kept.is_some() {
+                    self.task.kept.clone_from(kept);
+                }
+                if self.task.auto_retries < failure.class.auto_retries() {
+                    self.task.auto_retries += 1;
+                    return self.queue(Waiting::Retry {
+                        class: failure.class,
+                    });
+                }
+                self.task.evidence_without_result.clone_from(evidence);
+                self.fail(failure.clone())
+            }
+            RunOutcome::Interrupted { by, kept } => {
+                if kept.is_some() {
+                    self.task.kept.clone_from(kept);
+                }
+                self.to(Stage::Queued {
+                    run,
+                    why: Waiting::Person { by: by.clone() },
+                })
+            }
+            // Nobody asked for a stop that still stands: the run is asked for again.
+            RunOutcome::Cancelled => self.queue(Waiting::Slot),
+        }
+    }
+
+    /// What a result is worth: refused, red, asking, or publishable.
+    pub(super) fn judge(mut self, run: u32, result: &RunResult) -> Decision {
+        let number = self
+            .task
+            .revision
+            .as_ref()
+            .map_or(1, |revision| revision.number + 1);
+        self.task.kept = None;
+        self.task.notes.clear();
+        self.task.evidence_without_result.clear();
+        self.task.revision = Some(Revision {
+            number,
+            run,
+            result: result.clone(),
+            granted: std::collections::BTreeSet::new(),
+        });
+        if let Some(failure) = verdict(result) {
+            return self.fail(failure);
+        }
+        let gates = outcome(&result.findings);
+        if gates == Outcome::Ask {
+            self.ask_person(Stage::AwaitingApproval {
+                of: ApprovalOf::Result,
+            })
+        } else {
+            self.publish(number)
+        }
+    }
+
+    pub(super) fn publish(self, revision: u32) -> Decision {
+        self.effect(Effect::OpenPull { revision })
+            .to(Stage::Publishing { revision })
+    }
+
+    pub(super) fn answer(
+        mut self,
+        about: About,
+        questions: &[Question],
+        by: &str,
+        text: &str,
+    ) -> Decision {
+        match about {
+            About::Brief => {
+                match brief::with_answer(
+                    &self.task.brief,
+                    text,
+                    self.task.settings.context.max_chars,
+                ) {
+                    Ok(brief) => {
+                        self.replace_brief(brief);
+                        self.fit()
+                    }
+                    Err(why) => refused(NotNow::BadAnswer {
+                        why: why.to_string(),
+                    }),
+                }
+            }
+            About::Work => {
+                let text = match resolve_answer(questions, text) {
+                    Ok(text) => text,
+                    Err(number) => return refused(NotNow::NoDefault { number }),
+                };
+                self.task.notes.push(Note {
+                    by: by.to_owned(),
+                    kind: NoteKind::Answer,
+                    text,
+                });
+                self.queue(Waiting::Slot)
+            }
+        }
+    }
+
+    pub(super) fn approve(
+        mut self,
+        of: &ApprovalOf,
+        by: &str,
+        target: Option<&Target>,
+    ) -> Decision {
+        let asked = asked_now(&self.task, of);
+        let Some(granted) = granted_by(&self.task, of, target) else {
+            return refused(NotNow::OtherTarget { asked });
+        };
+        let bound_to = match (of, &self.task.revision) {
+            (ApprovalOf::Result, Some(revision)) => revision.result.head.as_str().to_owned(),
+            _ => self.task.brief.digest.as_str().to_owned(),
+        };
+        self.task.approvals.push(Approval {
+            by: by.to_owned(),
+            target: target.map_or_else(
+                || asked.first().cloned().unwrap_or_default(),
+                ToString::to_string,
+            ),
+            bound_to,
+            at: self.at,
+        });
+        match of {
+            ApprovalOf::Brief { .. } => self.first_round(),
+            ApprovalOf::Round { text } => {
+                self.task.rounds_granted += 1;
+                self.next_round(by, text)
+            }
+            ApprovalOf::Result => {
+                let Some(revision) = &mut self.task.revision else {
+                    return Decision::Stale;
+                };
+                revision.granted.extend(granted);
+                let (number, open) = (revision.number, revision.open_asks().count());
+                if open == 0 {
+                    self.publish(number)
+                } else {
+                    self.keeping_since().to(Stage::AwaitingApproval {
+                        of: ApprovalOf::Result,
+                    })
+                }
+            }
+        }
+    }
+
+    /// A refusal of what is asked. Of one cause of a result: the work goes on without it. Else final.
+    pub(super) fn reject_asked(
+        mut self,
+        of: &ApprovalOf,
+        by: &str,
+        target: Option<&Target>,
+        reason: &Option<String>,
+    ) -> Decision {
+        if target.is_none() {
+            return self.end(Ending::Rejected, by, reason.clone());
+        }
+        if granted_by(&self.task, of, target).is_none() {
+            return refused(NotNow::OtherTarget {
+                asked: asked_now(&self.task, of),
+            });
+        }
+        match of {
+            ApprovalOf::Brief { .. } => self.end(Ending::Rejected, by, reason.clone()),
+            ApprovalOf::Round { .. } => match self.task.pull.clone() {
+                Some(pull) => self.review(pull.head, None, None),
+                None => self.end(Ending::Rejected, by, reason.clone()),
+            },
+            ApprovalOf::Result => {
+                let refusals: Vec<String> = self
+                    .task
+                    .revision
+                    .iter()
+                    .flat_map(Revision::open_asks)
+                    .map(|finding| finding.reason.clone())
+                    .collect();
+                let text = match reason {
+                    Some(reason) => format!("{}\n{reason}", refusals.join("\n")),
+                    None => refusals.join("\n"),
+                };
+                self.task.kept = self
+                    .task
+                    .revision
+                    .as_ref()
+                    .map(|revision| revision.result.head.clone());
+                self.task.notes.push(Note {
+                    by: by.to_owned(),
+                    kind: NoteKind::Refused,
+                    text,
+                });
+                self.queue(Waiting::Slot)
+            }
+        }
+    }
+
+    pub(super) fn fix(self, by: &str, text: &str) -> Decision {
+        if self.task.round < self.task.settings.task.max_rounds + self.task.rounds_granted {
+            self.next_round(by, text)
+        } else {
+            self.ask_person(Stage::AwaitingApproval {
+                of: ApprovalOf::Round {
+                    text: text.to_owned(),
+                },
+            })
+        }
+    }
+
+    /// The next round starts from the head of the branch, whoever made it.
+    pub(super) fn next_round(mut self, by: &str, text: &str) -> Decision {
+        self.task.round += 1;
+        self.task.kept = self.task.pull.as_ref().map(|pull| pull.head.clone());
+        self.task.notes.push(Note {
+            by: by.to_owned(),
+            kind: NoteKind::Review,
+            text: text.to_owned(),
+        });
+        self.queue(Waiting::Slot)
+    }
+}
+
+/// The answer as the agent reads it; the number of the first question without a default when `defaults` was typed.
+fn resolve_answer(questions: &[Question], text: &str) -> Result<String, usize> {
+    if !text.trim().eq_ignore_ascii_case("defaults") {
+        return Ok(text.to_owned());
+    }
+    let mut lines = Vec::new();
+    for (index, question) in questions.iter().enumerate() {
+        match &question.default {
+            Some(default) => lines.push(format!("{}: {default}", index + 1)),
+            None => return Err(index + 1),
+        }
+    }
+    Ok(lines.join("\n"))
+}

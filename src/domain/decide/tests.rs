@@ -1,0 +1,383 @@
+//! The guards of `decide`, one by one. `tests/it/model.rs` explores all that can be reached.
+
+use super::*;
+use crate::domain::brief::{self, Survey};
+use crate::domain::event::RunOutcome;
+use crate::domain::evidence::{CheckEvidence, Exit, LogRef, Seen};
+use crate::domain::gates::{Finding, Gate, Outcome};
+use crate::domain::ident::{CommitId, Digest, TaskId};
+use crate::domain::settings::Settings;
+use crate::domain::task::{
+    AgentSpec, Claims, IssueRef, NewTask, Pull, Revision, RunFacts, RunResult,
+};
+
+const AT: Time = Time(1_795_184_405_000);
+const DANA: &str = "dana";
+
+fn commit(digit: char) -> CommitId {
+    digit.to_string().repeat(40).parse().unwrap()
+}
+
+fn digest(text: &str) -> Digest {
+    Digest::of(text.as_bytes())
+}
+
+fn task(stage: Stage) -> Task {
+    let text = "# A title\n\n## Acceptance criteria\n\n- it works (`tests`)\n";
+    let new = NewTask {
+        issue: IssueRef {
+            forge: "local".to_owned(),
+            repository: "/r".to_owned(),
+            number: 1,
+            source: "issue.md".to_owned(),
+            out: None,
+        },
+        requester: DANA.to_owned(),
+        brief: brief::parse(text, 10_000).unwrap(),
+        survey: Survey::default(),
+        settings: Settings::default(),
+        base: commit('a'),
+        base_branch: None,
+        agent: AgentSpec::Command {
+            argv: vec!["true".to_owned()],
+        },
+        accepted_at: AT,
+    };
+    let mut task = new.proposed(TaskId(1), "agent/1-x".to_owned(), AT);
+    (task.stage, task.run, task.round) = (stage, 2, 1);
+    task
+}
+
+fn running(run: u32, stopping: Option<&str>) -> Task {
+    task(Stage::Running {
+        run,
+        step: Step::Prepare,
+        quiet_since: None,
+        stopping: stopping.map(str::to_owned),
+    })
+}
+
+fn seen(code: i32) -> Seen {
+    Seen {
+        exit: Exit::Code { code },
+        duration_ms: 1,
+        log: LogRef {
+            sha256: digest(""),
+            bytes: 0,
+            left_out: 0,
+        },
+        tail: String::new(),
+    }
+}
+
+fn check(head: Vec<Seen>) -> Vec<CheckEvidence> {
+    vec![CheckEvidence {
+        name: "tests".to_owned(),
+        command: "true".to_owned(),
+        required: true,
+        base: vec![seen(1)],
+        head,
+    }]
+}
+
+fn result(evidence: Vec<CheckEvidence>, findings: Vec<Finding>) -> RunResult {
+    RunResult {
+        head: commit('b'),
+        base: commit('a'),
+        files: Vec::new(),
+        evidence,
+        findings,
+        claims: Claims::default(),
+        droppings: Vec::new(),
+        facts: RunFacts::default(),
+    }
+}
+
+fn ended(run: u32, result: RunResult) -> Event {
+    Event::RunEnded {
+        run,
+        outcome: RunOutcome::Result {
+            result: Box::new(result),
+        },
+    }
+}
+
+fn finding(gate: Gate, outcome: Outcome) -> Finding {
+    Finding {
+        gate,
+        outcome,
+        path: None,
+        line: None,
+        reason: "a reason".to_owned(),
+    }
+}
+
+/// Asked about scope and dependencies of its second result.
+fn asking() -> Task {
+    let asks = vec![
+        finding(Gate::Paths, Outcome::Ask),
+        finding(Gate::Dependencies, Outcome::Ask),
+    ];
+    let mut task = task(Stage::AwaitingApproval {
+        of: ApprovalOf::Result,
+    });
+    task.revision = Some(Revision {
+        number: 2,
+        run: 2,
+        result: result(check(vec![seen(0)]), asks),
+        granted: std::collections::BTreeSet::new(),
+    });
+    task
+}
+
+fn approve(target: Target) -> Event {
+    Event::Approved {
+        by: DANA.to_owned(),
+        target: Some(target),
+    }
+}
+
+fn moved(task: &Task, event: &Event) -> (Task, Vec<Effect>) {
+    match decide(task, event, AT) {
+        Decision::Moved { task, effects } => (*task, effects),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn pull(head: char) -> Pull {
+    Pull {
+        number: 1,
+        location: String::new(),
+        head: commit(head),
+    }
+}
+
+#[test]
+fn an_answer_to_a_question_no_longer_asked_moves_nothing() {
+    let good = || result(check(vec![seen(0)]), Vec::new());
+    let queued = task(Stage::Queued {
+        run: 2,
+        why: Waiting::Slot,
+    });
+    for task in [running(2, None), queued] {
+        let (now, _) = moved(&task, &ended(2, good()));
+        assert_eq!(now.stage, Stage::Publishing { revision: 1 });
+        assert_eq!(decide(&task, &ended(1, good()), AT), Decision::Stale);
+    }
+    let progressed = |run| Event::Progressed {
+        run,
+        step: Step::Base,
+    };
+    assert_eq!(
+        decide(&running(2, None), &progressed(1), AT),
+        Decision::Stale
+    );
+    let published = |revision| Event::Published {
+        revision,
+        pull: pull('b'),
+    };
+    let publishing = task(Stage::Publishing { revision: 2 });
+    assert_eq!(decide(&publishing, &published(1), AT), Decision::Stale);
+    assert_eq!(moved(&publishing, &published(2)).0.word(), "needs-review");
+}
+
+#[test]
+fn a_check_of_a_head_that_is_not_there_any_more_moves_nothing() {
+    let mut task = task(Stage::InReview {
+        head: commit('c'),
+        checking: Some(2),
+        closing: None,
+    });
+    task.pull = Some(pull('c'));
+    let checked = |run, head| Event::Checked {
+        run,
+        head: commit(head),
+        evidence: check(vec![seen(0)]),
+        findings: Vec::new(),
+    };
+    assert_eq!(decide(&task, &checked(2, 'b'), AT), Decision::Stale);
+    assert_eq!(decide(&task, &checked(1, 'c'), AT), Decision::Stale);
+    assert_eq!(moved(&task, &checked(2, 'c')).0.word(), "needs-review");
+}
+
+#[test]
+fn a_brief_is_accepted_only_as_it_reads_now() {
+    let task = task(Stage::Proposed);
+    let accepted = |digest: Digest| Event::Accepted {
+        by: DANA.to_owned(),
+        digest,
+    };
+    assert!(matches!(
+        decide(&task, &accepted(digest("what it said before")), AT),
+        Decision::Refused(NotNow::OtherText { .. })
+    ));
+    let (now, _) = moved(&task, &accepted(task.brief.digest.clone()));
+    assert_eq!(now.word(), "queued");
+}
+
+#[test]
+fn an_approval_grants_exactly_the_result_that_it_names() {
+    let task = asking();
+    for old in [
+        Target::Revision { number: 1 },
+        Target::Brief { number: 1 },
+        Target::Digest {
+            digits: "aaaaaa".to_owned(),
+        },
+    ] {
+        assert!(
+            matches!(
+                decide(&task, &approve(old.clone()), AT),
+                Decision::Refused(NotNow::OtherTarget { .. })
+            ),
+            "{old:?}"
+        );
+    }
+    for named in [
+        Target::Revision { number: 2 },
+        Target::Digest {
+            digits: "bbbbbb".to_owned(),
+        },
+    ] {
+        let (now, _) = moved(&task, &approve(named));
+        assert_eq!(now.stage, Stage::Publishing { revision: 2 });
+    }
+}
+
+#[test]
+fn a_result_is_published_only_when_no_ask_is_open() {
+    let (task, effects) = moved(&asking(), &approve(Target::Scope));
+    assert_eq!(task.word(), "needs-approval");
+    assert!(
+        !effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::OpenPull { .. }))
+    );
+    let (task, effects) = moved(&task, &approve(Target::Deps));
+    assert_eq!(task.stage, Stage::Publishing { revision: 2 });
+    assert!(effects.contains(&Effect::OpenPull { revision: 2 }));
+}
+
+#[test]
+fn what_is_red_refused_or_unchecked_is_never_published() {
+    let refusal = vec![finding(Gate::Secrets, Outcome::Refuse)];
+    for (bad, class) in [
+        (
+            result(check(vec![seen(1)]), Vec::new()),
+            FailureClass::Verify,
+        ),
+        (
+            result(check(vec![seen(0), seen(1)]), Vec::new()),
+            FailureClass::Verify,
+        ),
+        (result(check(Vec::new()), Vec::new()), FailureClass::Verify),
+        (result(check(vec![seen(0)]), refusal), FailureClass::Scope),
+    ] {
+        let (task, effects) = moved(&running(2, None), &ended(2, bad));
+        let Stage::Failed { failure } = &task.stage else {
+            panic!("{:?}", task.stage)
+        };
+        assert_eq!(failure.class, class);
+        assert!(
+            !effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::OpenPull { .. }))
+        );
+    }
+}
+
+#[test]
+fn a_red_result_is_not_published_by_trying_the_forge_again() {
+    let mut task = asking();
+    task.stage = Stage::Failed {
+        failure: Failure {
+            class: FailureClass::Forge,
+            message: String::new(),
+            tail: String::new(),
+        },
+    };
+    let retried = Event::Retried {
+        by: DANA.to_owned(),
+        fresh: false,
+        budget_times: 1,
+    };
+    // Its asks are still open.
+    assert_eq!(moved(&task, &retried).0.word(), "queued");
+    let revision = task.revision.as_mut().unwrap();
+    revision.result.findings.clear();
+    let (now, _) = moved(&task, &retried);
+    assert_eq!(now.stage, Stage::Publishing { revision: 2 });
+}
+
+#[test]
+fn a_result_that_arrives_after_stop_was_asked_is_not_published() {
+    let good = result(check(vec![seen(0)]), Vec::new());
+    let (task, _) = moved(&running(2, Some(DANA)), &ended(2, good));
+    assert_eq!(task.word(), "stopped");
+}
+
+#[test]
+fn a_commit_that_a_person_pushed_is_never_published_over() {
+    let pushed = Event::BranchMoved {
+        by: DANA.to_owned(),
+        head: commit('d'),
+    };
+    let mut publishing = task(Stage::Publishing { revision: 1 });
+    let (now, effects) = moved(&publishing, &pushed);
+    assert!(
+        matches!(&now.stage, Stage::Failed { failure } if failure.class == FailureClass::Conflict)
+    );
+    assert!(
+        !effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::OpenPull { .. }))
+    );
+    publishing.pull = Some(pull('b'));
+    let (now, effects) = moved(&publishing, &pushed);
+    assert_eq!(now.pull, Some(pull('d')));
+    assert!(effects.contains(&Effect::Check {
+        run: 3,
+        head: commit('d')
+    }));
+}
+
+#[test]
+fn the_end_is_the_end() {
+    let task = task(Stage::Ended {
+        how: Ending::Rejected,
+        by: DANA.to_owned(),
+        reason: None,
+        left: Some(Vec::new()),
+    });
+    let by = || DANA.to_owned();
+    for event in [
+        Event::Retried {
+            by: by(),
+            fresh: true,
+            budget_times: 1,
+        },
+        approve(Target::Revision { number: 1 }),
+        Event::Rejected {
+            by: by(),
+            target: None,
+            reason: None,
+        },
+        Event::Stopped { by: by() },
+        Event::Answered {
+            by: by(),
+            text: "defaults".to_owned(),
+        },
+    ] {
+        assert_eq!(
+            decide(&task, &event, AT),
+            Decision::Refused(NotNow::Final),
+            "{event:?}"
+        );
+    }
+    for event in [
+        ended(2, result(check(vec![seen(0)]), Vec::new())),
+        Event::Merged { by: by() },
+    ] {
+        assert_eq!(decide(&task, &event, AT), Decision::Stale, "{event:?}");
+    }
+}

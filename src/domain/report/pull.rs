@@ -1,0 +1,422 @@
+//! The pull request: title, body and the message of its commit.
+
+use std::fmt::Write as _;
+
+use super::super::evidence::{CheckEvidence, Met, judge_criteria};
+use super::super::gates::{Gate, Outcome};
+use super::super::settings::GatePolicy;
+use super::super::task::{AgentSpec, Revision, RunResult, Task};
+use super::super::text::{duration, title as bare};
+use super::status::hidden_line;
+use super::{
+    Page, Voice, checks_origin, count, dependencies, exits, finding_line, last_lines, line, rounds,
+    short_path, size, span, telling, verdict_cell,
+};
+
+/// Most characters of a pull request's body; forges take 65,536.
+pub const PULL_MAX: usize = 60_000;
+
+/// The title: the brief's own, with the issue it belongs to. Plain text that references nothing else.
+#[must_use]
+pub fn pull_title(task: &Task) -> String {
+    let title = bare(&task.brief.title, 100);
+    let title = if title.is_empty() {
+        "Untitled task".to_owned()
+    } else {
+        title
+    };
+    if task.issue.forge == "local" {
+        format!("{title} ({})", task.id)
+    } else {
+        format!("{title} (#{})", task.issue.number)
+    }
+}
+
+/// The message of a task's commit. Made from what was accepted alone, never from
+/// the agent's words, so that a repeated run makes the same commit.
+#[must_use]
+pub fn commit_message(task: &Task) -> String {
+    let title = bare(&task.brief.title, 72);
+    let mut text = if title.is_empty() {
+        format!("Work on {}", task.id)
+    } else {
+        title
+    };
+    text.push('\n');
+    let goal = wrap(&bare(&task.brief.goal, 1_000), 72);
+    if !goal.is_empty() {
+        let _ = write!(text, "\n{goal}\n");
+    }
+    if task.settings.pull.trailers {
+        let _ = write!(text, "\nAgent-Task: {}\n", task.id);
+    }
+    text
+}
+
+/// The body, at most [`PULL_MAX`] characters. Empty while there is no result.
+#[must_use]
+pub fn pull_body(task: &Task, voice: &Voice) -> String {
+    let Some(revision) = &task.revision else {
+        return String::new();
+    };
+    let result = &revision.result;
+    let end = decide(task, voice);
+    let mut page = Page::of(PULL_MAX.saturating_sub(super::chars(&end)));
+    page.add(&head(task, revision, voice));
+    if let AgentSpec::Scripted { .. } = task.agent {
+        page.add(
+            "The agent in this run is a script shipped with prentice. No model was used. Git, sandbox, commands and exit codes are real.",
+        );
+    }
+    summary(&mut page, result);
+    criteria(&mut page, task, result);
+    verification(&mut page, task, result);
+    scope(&mut page, task, revision);
+    risks(&mut page, result);
+    facts(&mut page, task, result);
+    let mut text = page.end("; the record of the task has all of it");
+    text.push_str(&end);
+    text
+}
+
+fn head(task: &Task, revision: &Revision, voice: &Voice) -> String {
+    let of = if voice.is_local() {
+        format!("for {}", span(&task.issue.source, 200))
+    } else {
+        format!("for #{}", task.issue.number)
+    };
+    format!(
+        "> **Draft by an agent, {of}, asked for by {}.** Task {} · revision r{} · round {} of {} · **Your turn: {} (review)**",
+        line(&task.requester, 60),
+        task.id,
+        revision.number,
+        task.round.max(1),
+        rounds(task),
+        line(
+            task.brief.reviewer.as_deref().unwrap_or(&task.requester),
+            60
+        ),
+    )
+}
+
+fn summary(page: &mut Page, result: &RunResult) {
+    let lines: Vec<String> = result
+        .claims
+        .summary
+        .lines()
+        .filter(|words| !words.trim().is_empty())
+        .map(|words| format!("> {}", line(words, 400)))
+        .collect();
+    page.add("### Summary");
+    if lines.is_empty() {
+        page.add("The agent wrote none.");
+        return;
+    }
+    page.add("Written by the agent; its claim, not checked:");
+    let more = lines.len().saturating_sub(6);
+    let shown: Vec<String> = lines.into_iter().take(6).collect();
+    page.add(&shown.join("\n>\n"));
+    if more > 0 {
+        page.add(&format!("{} of it left out.", count(more, "line", "lines")));
+    }
+}
+
+fn criteria(page: &mut Page, task: &Task, result: &RunResult) {
+    let judged = judge_criteria(&task.brief, &result.evidence);
+    let rows: Vec<String> = task
+        .brief
+        .criteria
+        .iter()
+        .zip(&judged)
+        .map(|(criterion, verdict)| {
+            let met = match verdict.met {
+                Met::Yes => "yes",
+                Met::ForReviewer => "**for the reviewer**",
+            };
+            format!(
+                "| {} | {} | {met} | {} |",
+                criterion.number,
+                line(&criterion.text, 300),
+                verdict.evidence
+            )
+        })
+        .collect();
+    let head = format!(
+        "### Brief and how each criterion is met\n\n| # | Criterion (as taken {} UTC, brief `{}`) | Met | Evidence |\n|---|---|---|---|\n",
+        task.accepted_at.date_clock(),
+        task.brief.digest.short()
+    );
+    page.rows(&head, &rows, 30_000, "criteria");
+    if let Some(non_goals) = &task.brief.non_goals {
+        page.add(&format!("Not to be done: {}", line(non_goals, 600)));
+    }
+    if !task.brief.checks.is_empty() {
+        page.add(&format!(
+            "The brief says these matter most (told here, not executed): {}",
+            line(&task.brief.checks.join(", "), 400)
+        ));
+    }
+    if let Some(ask) = &task.brief.ask_first {
+        page.add(&format!("To be asked before: {}", line(ask, 600)));
+    }
+    if let Some(hidden) = hidden_line(task, 20) {
+        page.add(&hidden);
+    }
+}
+
+fn verification(page: &mut Page, task: &Task, result: &RunResult) {
+    let head = format!(
+        "### Verification (run by the bot in a clean checkout of `{}`, not by the agent)\n\n| Check | Command | Base | Here | Time | Required | |\n|---|---|---|---|---|---|---|\n",
+        result.head.short()
+    );
+    let rows: Vec<String> = result.evidence.iter().map(check_row).collect();
+    if rows.is_empty() {
+        page.add("### Verification");
+        page.add("No check ran.");
+    }
+    page.rows(&head, &rows, 15_000, "checks");
+    if let Some(origin) = checks_origin(task) {
+        page.add(&origin);
+    }
+    page.add(&format!(
+        "Base is `{}`. Red on base and green here means that the change did it.",
+        result.base.short()
+    ));
+    let logs = result
+        .evidence
+        .iter()
+        .filter_map(|check| Some((check, telling(&check.head).or(telling(&check.base))?)));
+    for (check, seen) in logs {
+        let cut = match seen.log.left_out {
+            0 => String::new(),
+            bytes => format!(", {bytes} bytes left out"),
+        };
+        let summary = format!(
+            "{}: last lines, sha256 of the log {} ({} bytes{cut})",
+            html_name(&check.name),
+            seen.log.sha256,
+            seen.log.bytes
+        );
+        // Room is left for scope, risks and facts, which matter more than the last tail.
+        if page.left < 12_000 {
+            page.cut = true;
+            break;
+        }
+        if seen.tail.trim().is_empty() {
+            page.add(&format!("{summary}; it printed nothing."));
+        } else {
+            page.fold(&summary, &last_lines(&seen.tail, 20), 4_500);
+        }
+    }
+}
+
+fn check_row(check: &CheckEvidence) -> String {
+    let time = telling(&check.head).map_or("–".to_owned(), |seen| duration(seen.duration_ms));
+    format!(
+        "| {} | {} | {} | {} | {time} | {} | {} |",
+        span(&check.name, 60),
+        span(&check.command, 300),
+        exits(&check.base),
+        exits(&check.head),
+        if check.required { "yes" } else { "no" },
+        verdict_cell(check)
+    )
+}
+
+fn scope(page: &mut Page, task: &Task, revision: &Revision) {
+    let result = &revision.result;
+    page.add("### Scope");
+    let declared = if task.brief.scope.is_empty() {
+        &task.settings.scope.allow
+    } else {
+        &task.brief.scope
+    };
+    let globs: Vec<String> = declared
+        .iter()
+        .take(20)
+        .map(|glob| span(glob, 100))
+        .collect();
+    let more = match declared.len() - globs.len() {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    page.add(&format!(
+        "Declared {}{more} · touched {} · {} · {}",
+        globs.join(", "),
+        size(result),
+        dependencies(task, result),
+        tests(task, result)
+    ));
+    let rows: Vec<String> = result
+        .files
+        .iter()
+        .map(|file| {
+            format!(
+                "- {} +{} −{}",
+                short_path(&file.path),
+                file.added,
+                file.removed
+            )
+        })
+        .collect();
+    page.rows("", &rows, 7_000, "files");
+    let findings: Vec<String> = result
+        .findings
+        .iter()
+        .map(|finding| {
+            let granted = revision.granted.contains(&finding.cause());
+            let how = match finding.outcome {
+                Outcome::Pass => "noted",
+                Outcome::Ask if granted => "approved",
+                Outcome::Ask => "waits for a yes",
+                Outcome::Refuse => "refused",
+            };
+            format!("- {how}: {}", finding_line(finding))
+        })
+        .collect();
+    if findings.is_empty() {
+        page.add("The gates found nothing.");
+    }
+    page.rows("What the gates found:\n\n", &findings, 5_000, "findings");
+    let approvals: Vec<String> = task
+        .approvals
+        .iter()
+        .map(|approval| {
+            format!(
+                "- {} approved {} (`{}`) at {} UTC",
+                line(&approval.by, 60),
+                line(&approval.target, 40),
+                approval
+                    .bound_to
+                    .chars()
+                    .filter(char::is_ascii_hexdigit)
+                    .take(7)
+                    .collect::<String>(),
+                approval.at.date_clock()
+            )
+        })
+        .collect();
+    page.rows("Approvals:\n\n", &approvals, 4_500, "approvals");
+    let droppings: Vec<String> = result
+        .droppings
+        .iter()
+        .map(|at| format!("- {}", short_path(at)))
+        .collect();
+    page.rows(
+        "Left out, since tools drop them and nothing of them is tracked:\n\n",
+        &droppings,
+        4_000,
+        "paths",
+    );
+    let policy = match &task.settings.file {
+        Some(file) => format!("Policy: {} at `{}`", span(file, 150), task.base.short()),
+        None => "Policy: built-in values; the repository has no file of its own".to_owned(),
+    };
+    page.add(&policy);
+}
+
+fn tests(task: &Task, result: &RunResult) -> &'static str {
+    let weakened = result
+        .findings
+        .iter()
+        .any(|finding| finding.gate == Gate::Tests);
+    match (weakened, task.settings.scope.tests_removed) {
+        (true, _) => "**tests removed or weakened**",
+        (false, GatePolicy::Allow) => "tests not judged",
+        (false, GatePolicy::Approve | GatePolicy::Block) => "no tests removed or weakened",
+    }
+}
+
+fn risks(page: &mut Page, result: &RunResult) {
+    let notes: Vec<String> = result
+        .claims
+        .notes
+        .iter()
+        .map(|note| format!("- {}", line(note, 400)))
+        .collect();
+    page.add("### Risks and what was not done");
+    if notes.is_empty() {
+        page.add("The agent named none.");
+    } else {
+        page.rows("The agent says (its claim):\n\n", &notes, 2_500, "notes");
+    }
+}
+
+fn facts(page: &mut Page, task: &Task, result: &RunResult) {
+    let facts = &result.facts;
+    let agent = match &task.agent {
+        AgentSpec::Scripted { .. } => {
+            "agent scripted-demo: a script shipped with prentice, no model was used".to_owned()
+        }
+        AgentSpec::Command { .. } => format!("agent command {}", line(&task.agent.name(), 80)),
+    };
+    let mut rows = vec![
+        format!("- {agent}"),
+        format!(
+            "- {}, {} of agent time",
+            count(facts.attempts as usize, "try", "tries"),
+            duration(facts.agent_ms)
+        ),
+        format!(
+            "- workspace {} in {}, sandbox {}, limits by {}",
+            line(&facts.workspace, 40),
+            duration(facts.prepare_ms),
+            line(&facts.launcher, 40),
+            line(&facts.limits_tier, 40)
+        ),
+        format!("- base `{}`, result `{}`", result.base, result.head),
+    ];
+    if task.settings.pull.trailers {
+        rows.push(format!(
+            "- commits carry the trailer `Agent-Task: {}` (`[pr] trailers`)",
+            task.id
+        ));
+    }
+    rows.extend(
+        facts
+            .told
+            .iter()
+            .map(|told| format!("- {}", line(told, 300))),
+    );
+    page.rows("### Run facts\n\n", &rows, 0, "facts");
+}
+
+fn decide(task: &Task, voice: &Voice) -> String {
+    let how = if voice.is_local() {
+        format!(
+            "Merge the branch {} as usual · {} removes branch and files, and nothing else needs cleaning",
+            span(&task.branch, 150),
+            voice.say("reject", "", task.id)
+        )
+    } else {
+        format!(
+            "Approve and merge as usual · ask for changes with a review · **close this to reject; the branch is deleted and nothing else needs cleaning** · {}",
+            voice.say("help", "", task.id)
+        )
+    };
+    format!("### Decide\n\n{how}\n")
+}
+
+fn wrap(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let length = super::chars(word);
+        if used > 0 && used + 1 + length > width {
+            out.push('\n');
+            used = 0;
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    out
+}
+
+/// A name inside HTML, where Markdown escapes would be shown.
+fn html_name(name: &str) -> String {
+    let quiet = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    name.chars().filter(quiet).take(40).collect()
+}

@@ -1,0 +1,102 @@
+//! What runs make: results, revisions, and the pull request that shows them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::evidence::CheckEvidence;
+use super::super::gates::{Cause, Finding, Outcome};
+use super::super::ident::{CommitId, RepoPath};
+
+/// A result with its evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Revision {
+    /// From 1; `r1` to people.
+    pub number: u32,
+    /// The run that made it.
+    pub run: u32,
+    /// What it is.
+    pub result: RunResult,
+    /// Causes that a person granted.
+    pub granted: BTreeSet<Cause>,
+}
+
+impl Revision {
+    /// The asking findings that nobody granted yet.
+    pub fn open_asks(&self) -> impl Iterator<Item = &Finding> {
+        self.result.findings.iter().filter(|finding| {
+            finding.outcome == Outcome::Ask && !self.granted.contains(&finding.cause())
+        })
+    }
+}
+
+/// What one run made, as the host saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunResult {
+    /// The commit.
+    pub head: CommitId,
+    /// The commit it is compared with.
+    pub base: CommitId,
+    /// Files that differ.
+    pub files: Vec<FileStat>,
+    /// Checks on base and head; empty where a gate refused first.
+    pub evidence: Vec<CheckEvidence>,
+    /// What the gates found.
+    pub findings: Vec<Finding>,
+    /// What the agent said of its work: claims, never facts.
+    pub claims: Claims,
+    /// Droppings of tools that were left out.
+    pub droppings: Vec<RepoPath>,
+    /// How it was run.
+    pub facts: RunFacts,
+}
+
+/// One changed file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FileStat {
+    /// Where.
+    pub path: RepoPath,
+    /// Lines added.
+    pub added: u32,
+    /// Lines removed.
+    pub removed: u32,
+}
+
+/// What the agent said. Data, shown as its claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Claims {
+    /// Its summary, at most 6 lines.
+    pub summary: String,
+    /// Risks and what it did not do.
+    pub notes: Vec<String>,
+}
+
+/// Figures of a run, for the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// `overlay` or `copy`.
+    pub workspace: String,
+    /// Time until the agent's workspace stood.
+    pub prepare_ms: u64,
+    /// Which launcher.
+    pub launcher: String,
+    /// Which tier of limits: `cgroup-v2`, `cgroup-v1` or `rlimits`.
+    pub limits_tier: String,
+    /// Tries of the agent.
+    pub attempts: u32,
+    /// Wall clock of the agent.
+    pub agent_ms: u64,
+    /// Lines telling what was mounted and what was left out.
+    pub told: Vec<String>,
+}
+
+/// A pull request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pull {
+    /// Its number on the forge; locally the task's.
+    pub number: i64,
+    /// Where a person sees it: a URL, locally the path of `PR.md`.
+    pub location: String,
+    /// Head it was last brought to.
+    pub head: CommitId,
+}
