@@ -1,0 +1,234 @@
+//! Gates and evidence for any two commits: what a verified result rests on, and all that the referee does.
+
+use tokio::sync::watch;
+
+use super::checks::Side;
+use super::workspace::{self, Layers};
+use super::{Bench, Control, Exit, Halt, RunError, Watch, blocking, failed};
+use crate::domain::event::RunOutcome;
+use crate::domain::evidence::{self, CheckEvidence, Seen, wants_confirmation};
+use crate::domain::gates::globs::Globs;
+use crate::domain::gates::{self, Change, Finding, Odd, Outcome};
+use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::settings::{Check, Settings};
+use crate::domain::task::{Failure, FailureClass, FileStat};
+use crate::domain::text;
+
+/// What two commits are worth beside each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Files that differ.
+    pub files: Vec<FileStat>,
+    /// What the gates found.
+    pub findings: Vec<Finding>,
+    /// Checks on both; empty where a gate refused.
+    pub evidence: Vec<CheckEvidence>,
+}
+
+/// The referee: gates and checks for `base` and `head`, without an agent and without a task.
+///
+/// # Errors
+/// [`RunError`]. A failure that is a verdict (set-up, baseline, time-out) is the inner error.
+pub async fn judge_commits(
+    bench: &Bench,
+    settings: &Settings,
+    commits: (&CommitId, &CommitId),
+    watch: &dyn Watch,
+    halt: watch::Receiver<Option<Halt>>,
+) -> Result<Result<Judged, (Failure, Vec<CheckEvidence>)>, RunError> {
+    let whole_secs = settings.task.timeout_secs;
+    let control = Control {
+        halt,
+        watch,
+        deadline: std::time::Instant::now() + std::time::Duration::from_secs(whole_secs),
+        whole_secs,
+    };
+    let judged = judge(bench, None, settings, &[], commits, &control).await;
+    workspace::clear(bench).await;
+    match judged {
+        Ok(judged) => Ok(Ok(judged)),
+        Err(Exit::Outcome(RunOutcome::Failed {
+            failure, evidence, ..
+        })) => Ok(Err((failure, evidence))),
+        Err(Exit::Outcome(_)) => Err(RunError::Lost),
+        Err(Exit::Error(error)) => Err(error),
+    }
+}
+
+pub(super) async fn judge(
+    bench: &Bench,
+    task: Option<TaskId>,
+    settings: &Settings,
+    brief_scope: &[String],
+    (base, head): (&CommitId, &CommitId),
+    control: &Control<'_>,
+) -> Result<Judged, Exit> {
+    let (changes, findings) = gate(bench, settings, brief_scope, (base, head), &[]).await?;
+    let files = file_stats(&changes);
+    if gates::outcome(&findings) == Outcome::Refuse {
+        return Ok(Judged {
+            files,
+            findings,
+            evidence: Vec::new(),
+        });
+    }
+    let layers = Layers::of(bench, base, base, "base", true).await?;
+    let mut before = Side::new(bench, task, settings, control, layers, "base");
+    let evidence = base_evidence(&mut before).await?;
+    before.end().await?;
+    let layers = Layers::of(bench, base, head, "head", true).await?;
+    let mut after = Side::new(bench, task, settings, control, layers, "head");
+    let evidence = head_evidence(evidence, &mut before, &mut after, &changes).await?;
+    Ok(Judged {
+        files,
+        findings,
+        evidence,
+    })
+}
+
+/// The diff of two commits, and what the gates find in it.
+pub(super) async fn gate(
+    bench: &Bench,
+    settings: &Settings,
+    brief_scope: &[String],
+    (base, head): (&CommitId, &CommitId),
+    odd: &[Odd],
+) -> Result<(Vec<Change>, Vec<Finding>), Exit> {
+    let (mirror, base, head) = (bench.mirror.clone(), base.clone(), head.clone());
+    let changes = blocking(move || mirror.diff(&base, &head)).await?;
+    let findings = gates::judge(&changes, &settings.scope, brief_scope, odd, &[]);
+    Ok((changes, findings))
+}
+
+pub(super) fn file_stats(changes: &[Change]) -> Vec<FileStat> {
+    changes
+        .iter()
+        .map(|change| FileStat {
+            path: change.path.clone(),
+            added: change.added,
+            removed: change.removed,
+        })
+        .collect()
+}
+
+/// The checks on the base commit. Red is fine; a required one that could not be judged is not.
+pub(super) async fn base_evidence(side: &mut Side<'_>) -> Result<Vec<CheckEvidence>, Exit> {
+    let mut all: Vec<CheckEvidence> = Vec::new();
+    let settings = side.settings;
+    if settings.setup.run.is_empty() && settings.checks.iter().all(|check| !check.baseline) {
+        return Ok(settings.checks.iter().map(unseen).collect());
+    }
+    side.fresh().await?;
+    for check in &settings.checks {
+        let mut evidence = unseen(check);
+        if check.baseline {
+            let seen = side.run(check).await?;
+            evidence.base.push(seen);
+        }
+        let unjudged = check
+            .required
+            .then(|| evidence.base.first().and_then(unjudged))
+            .flatten();
+        all.push(evidence);
+        if let Some((class, how)) = unjudged {
+            let tail = all
+                .last()
+                .and_then(|e| e.base.first())
+                .map(|seen| seen.tail.clone());
+            let message = format!(
+                "required check {} could not be judged on base: {} {how}",
+                text::code(&check.name),
+                text::code(&check.run)
+            );
+            return Err(failed(class, message, tail.unwrap_or_default(), &all));
+        }
+    }
+    Ok(all)
+}
+
+/// The checks on the exact result, and the second looks at what changed its colour.
+pub(super) async fn head_evidence(
+    mut all: Vec<CheckEvidence>,
+    before: &mut Side<'_>,
+    after: &mut Side<'_>,
+    changes: &[Change],
+) -> Result<Vec<CheckEvidence>, Exit> {
+    let settings = after.settings;
+    after.fresh().await?;
+    let applying = applying(&settings.checks, changes);
+    for ((check, evidence), applies) in settings.checks.iter().zip(&mut all).zip(applying) {
+        if applies {
+            evidence.head.push(after.run(check).await?);
+        }
+    }
+    after.end().await?;
+    let again = |check: &Check, evidence: &CheckEvidence| {
+        wants_confirmation(check, &evidence.base, &evidence.head)
+    };
+    if settings
+        .checks
+        .iter()
+        .zip(&all)
+        .any(|(check, evidence)| again(check, evidence))
+    {
+        // Fresh sandboxes: what the first look left behind may be what changed the colour.
+        before.fresh().await?;
+        after.fresh().await?;
+        for (check, evidence) in settings.checks.iter().zip(&mut all) {
+            if again(check, evidence) {
+                evidence.base.push(before.run(check).await?);
+                evidence.head.push(after.run(check).await?);
+            }
+        }
+        before.end().await?;
+        after.end().await?;
+    }
+    Ok(all)
+}
+
+/// Which checks run on head: those under whose `paths` something changed. Where that
+/// would leave no required check, all required ones run: nothing is verified by none.
+fn applying(checks: &[Check], changes: &[Change]) -> Vec<bool> {
+    let applies = |check: &Check| {
+        check.paths.is_empty()
+            || Globs::new(&check.paths)
+                .is_ok_and(|globs| changes.iter().any(|change| globs.is_match(&change.path)))
+    };
+    let mut all: Vec<bool> = checks.iter().map(applies).collect();
+    let judged = checks
+        .iter()
+        .zip(&all)
+        .any(|(check, applies)| check.required && *applies);
+    if !judged {
+        for (check, applies) in checks.iter().zip(&mut all) {
+            *applies |= check.required;
+        }
+    }
+    all
+}
+
+fn unseen(check: &Check) -> CheckEvidence {
+    CheckEvidence {
+        name: check.name.clone(),
+        command: check.run.clone(),
+        required: check.required,
+        base: Vec::new(),
+        head: Vec::new(),
+    }
+}
+
+/// Why a check on base says nothing: not found, killed, out of time or limits.
+fn unjudged(seen: &Seen) -> Option<(FailureClass, String)> {
+    let (class, how) = evidence::class_of(&seen.exit);
+    match &seen.exit {
+        evidence::Exit::Code { code: 126 | 127 } => Some((
+            FailureClass::Baseline,
+            format!("{how} (not found or not executable)"),
+        )),
+        evidence::Exit::Code { .. } => None,
+        evidence::Exit::Signal { .. } | evidence::Exit::NotStarted { .. } => {
+            Some((FailureClass::Baseline, how))
+        }
+        evidence::Exit::TimedOut { .. } | evidence::Exit::Limit { .. } => Some((class, how)),
+    }
+}
