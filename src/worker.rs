@@ -1,1 +1,413 @@
-//! The two loops: intake and perform.
+//! The two loops: intake decides what arrived, perform does one job. Nothing else writes.
+//!
+//! Intake: oldest input, load, decide, commit; a conflict decides again. Perform: claim,
+//! do, answer into the inbox. A claim is kept alive by a heartbeat and fenced by its
+//! epoch: whoever lost it kills its sandbox and writes nothing.
+
+mod perform;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use perform::Trouble;
+
+use crate::agent::Agent;
+use crate::domain::decide::{Decision, decide};
+use crate::domain::effect::Effect;
+use crate::domain::event::Event;
+use crate::domain::ident::{CommitId, TaskId, Time};
+use crate::domain::report::{self, Voice};
+use crate::domain::task::{NewTask, Task};
+use crate::forge::Forge;
+use crate::run::{Bench, Halt, RunError, Watch};
+use crate::store::{
+    Arrival, Claim, Clock, CommitError, DataLock, Filter, Input, JournalLine, LeaseError, Store,
+    StoreError,
+};
+
+/// Claims of one job without a step further; then it is not tried again by itself.
+const MAX_ATTEMPTS: u32 = 3;
+/// Waits between tries of a job that the forge did not answer.
+const BACK_OFF_SECS: [u64; 4] = [2, 10, 30, 60];
+
+/// What the world of one task is made of; `app` builds it.
+#[async_trait]
+pub trait World: Send + Sync {
+    /// Sandbox, mirror and folders of a task.
+    ///
+    /// # Errors
+    /// [`RunError`], as for a run.
+    async fn bench(&self, task: &Task) -> Result<Bench, RunError>;
+
+    /// Brings a commit that a person pushed to the task branch into the mirror.
+    ///
+    /// # Errors
+    /// [`RunError`], as for a run.
+    async fn fetch(&self, task: &Task, commit: &CommitId) -> Result<(), RunError>;
+
+    /// Who edits.
+    fn agent(&self, task: &Task) -> Box<dyn Agent>;
+
+    /// Where the task is shown, and how people are addressed there.
+    fn forge(&self, task: &Task) -> (Arc<dyn Forge>, Voice);
+
+    /// Names a branch for a new task that no other branch has.
+    fn branch(&self, task: TaskId, new: &NewTask) -> String;
+
+    /// A line for a person who watches this task; may be dropped.
+    fn told(&self, task: TaskId, line: &str);
+}
+
+/// How patient the worker is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Between two signs of life.
+    pub heartbeat: Duration,
+    /// Without one for this long, the lease is lost.
+    pub lost_after: Duration,
+}
+
+/// Why the worker stopped before everything was settled. The stage of every task stays what it was.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The host cannot go on: no sandbox, no space, no store.
+    #[error("{0}")]
+    Host(String),
+    /// A mistake of this program, or damage.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for WorkerError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy | StoreError::Disk { .. } | StoreError::Io { .. } => {
+                Self::Host(error.to_string())
+            }
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// The process that performs jobs. Exists only under the lock of the data folder.
+pub struct Worker {
+    store: Arc<dyn Store>,
+    lock: Arc<DataLock>,
+    clock: Arc<dyn Clock>,
+    world: Arc<dyn World>,
+    patience: Patience,
+    halts: Mutex<HashMap<TaskId, watch::Sender<Option<Halt>>>>,
+    /// Who interrupted this process; a run that begins after it ends at once.
+    interrupted: Mutex<Option<String>>,
+}
+
+impl Worker {
+    /// A worker over these ports.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        lock: Arc<DataLock>,
+        clock: Arc<dyn Clock>,
+        world: Arc<dyn World>,
+        patience: Patience,
+    ) -> Arc<Self> {
+        let halts = Mutex::new(HashMap::new());
+        Arc::new(Self {
+            store,
+            lock,
+            clock,
+            world,
+            patience,
+            halts,
+            interrupted: Mutex::new(None),
+        })
+    }
+
+    /// Where a task is shown.
+    #[must_use]
+    pub fn forge(&self, task: &Task) -> Arc<dyn Forge> {
+        self.world.forge(task).0
+    }
+
+    /// The proof that nobody else performs jobs on this data folder.
+    #[must_use]
+    pub fn lock(&self) -> &DataLock {
+        &self.lock
+    }
+
+    /// Works until nothing is left to decide and no job of `filter` is due or in flight.
+    ///
+    /// # Errors
+    /// [`WorkerError`]; what is in flight then was handed back.
+    pub async fn settle(self: &Arc<Self>, filter: &Filter) -> Result<(), WorkerError> {
+        let mut performing: JoinSet<Result<(), WorkerError>> = JoinSet::new();
+        let mut changes = self.store.changes();
+        let mut trouble = None;
+        loop {
+            changes.borrow_and_update();
+            while let Some(input) = self.store.next_input().await? {
+                self.intake(input).await?;
+            }
+            while trouble.is_none() {
+                let Some(claim) = self
+                    .store
+                    .claim(&self.lock, filter, self.patience.lost_after)
+                    .await?
+                else {
+                    break;
+                };
+                let worker = Arc::clone(self);
+                performing.spawn(async move { worker.perform(claim).await });
+            }
+            if performing.is_empty() {
+                if let Some(trouble) = trouble {
+                    return Err(trouble);
+                }
+                let pending = self.store.pending().await?;
+                let due = self.store.next_due(filter).await?;
+                let now = self.clock.now();
+                match due {
+                    Some(at) if at <= now => continue,
+                    // A back-off is waited for; a question's time-out is not.
+                    Some(at) if at.millis_since(now) <= BACK_OFF_SECS[3] * 1000 => {
+                        tokio::time::sleep(Duration::from_millis(at.millis_since(now))).await;
+                        continue;
+                    }
+                    _ if pending.inputs > 0 => continue,
+                    _ => return Ok(()),
+                }
+            }
+            tokio::select! {
+                done = performing.join_next() => match done {
+                    Some(Ok(Ok(()))) | None => {}
+                    Some(Ok(Err(error))) => trouble = Some(error),
+                    Some(Err(why)) => tracing::error!(%why, "a job ended in a panic; it is tried again"),
+                },
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    /// Interrupts every run under way; their tasks stay queued until the person resumes them.
+    pub fn interrupt(&self, by: &str) {
+        let mut interrupted = self
+            .interrupted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *interrupted = Some(by.to_owned());
+        drop(interrupted);
+        let halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
+        for halt in halts.values() {
+            halt.send_replace(Some(Halt::Interrupt { by: by.to_owned() }));
+        }
+    }
+
+    /// Decides one input and commits what follows.
+    async fn intake(&self, input: Input) -> Result<(), WorkerError> {
+        let (id, at) = (input.id, input.at);
+        let settled = match input.arrival {
+            Arrival::Request(new) => {
+                let world = Arc::clone(&self.world);
+                let make = Box::new(move |task| begin(task, &new, world.branch(task, &new), at));
+                self.store.create(id, make).await.map(|_| ())
+            }
+            Arrival::Event { task, event } => {
+                let Some(record) = self.store.load(task).await? else {
+                    return Ok(
+                        self.settled(self.store.ignore(id, format!("there is no {task}")).await)?
+                    );
+                };
+                match decide(&record.task, &event, at) {
+                    Decision::Moved { task, effects } => {
+                        let note = report::journal_line(&event);
+                        let journal = vec![JournalLine {
+                            at,
+                            event: Some(*event),
+                            note,
+                        }];
+                        let decision = crate::store::Decision {
+                            task: *task,
+                            journal,
+                            effects,
+                        };
+                        self.store
+                            .commit(id, record.version, decision)
+                            .await
+                            .map(|_| ())
+                    }
+                    Decision::Stale => {
+                        self.store
+                            .ignore(id, "an answer to a question no longer asked".to_owned())
+                            .await
+                    }
+                    Decision::Refused(why) => {
+                        let voice = self.world.forge(&record.task).1;
+                        self.store
+                            .ignore(id, report::not_now(&record.task, &why, &voice))
+                            .await
+                    }
+                }
+            }
+        };
+        Ok(self.settled(settled)?)
+    }
+
+    /// A conflict is decided again by the next turn of the loop; an input settled before is settled.
+    fn settled(&self, result: Result<(), CommitError>) -> Result<(), StoreError> {
+        match result {
+            Ok(()) | Err(CommitError::Conflict | CommitError::Decided) => Ok(()),
+            Err(CommitError::Live(task)) => {
+                tracing::info!(%task, "the issue has a live task");
+                Ok(())
+            }
+            Err(CommitError::Store(error)) => Err(error),
+        }
+    }
+
+    /// Performs one claimed job, with a heartbeat beside it.
+    async fn perform(self: Arc<Self>, claim: Claim) -> Result<(), WorkerError> {
+        let Some(record) = self.store.load(claim.task).await? else {
+            return self.answered(self.store.finish(&claim, Vec::new()).await);
+        };
+        let halt = watch::Sender::new(None);
+        let job = self.job(&claim, &record.task, &halt);
+        let done = tokio::select! {
+            done = job => done,
+            () = self.keep_alive(&claim, &halt) => return Ok(()),
+        };
+        match done {
+            Ok(answers) => self.answered(self.store.finish(&claim, answers).await),
+            Err(Trouble::Lost) => Ok(()),
+            Err(Trouble::Host(why)) => {
+                let now = self.clock.now();
+                let released = self.store.release(&claim, now, why.clone(), false).await;
+                // On a full disk even this cannot be written; the lease lapses by itself then.
+                if let Err(error) = self.answered(released) {
+                    tracing::warn!(%error, "a job could not be handed back");
+                }
+                Err(WorkerError::Host(why))
+            }
+            Err(Trouble::Later { why, after_secs }) => {
+                let at = self.clock.now().plus_secs(after_secs);
+                self.answered(self.store.release(&claim, at, why, true).await)
+            }
+        }
+    }
+
+    fn answered(&self, result: Result<(), LeaseError>) -> Result<(), WorkerError> {
+        match result {
+            Ok(()) | Err(LeaseError::Lost) => Ok(()),
+            Err(LeaseError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Renews the lease until it is lost; then the run is halted and given time to kill its sandbox.
+    async fn keep_alive(&self, claim: &Claim, halt: &watch::Sender<Option<Halt>>) {
+        loop {
+            tokio::time::sleep(self.patience.heartbeat).await;
+            match self.store.heartbeat(claim, self.patience.lost_after).await {
+                Ok(_) => {}
+                Err(LeaseError::Lost) => {
+                    halt.send_replace(Some(Halt::Lost));
+                    tokio::time::sleep(self.patience.heartbeat).await;
+                    return;
+                }
+                // Busy or full: nobody else took it, so it goes on.
+                Err(LeaseError::Store(error)) => {
+                    tracing::warn!(%error, "a heartbeat was not stored")
+                }
+            }
+        }
+    }
+
+    fn register(&self, task: TaskId, halt: &watch::Sender<Option<Halt>>) -> Registered<'_> {
+        let mut halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
+        halts.insert(task, halt.clone());
+        drop(halts);
+        let interrupted = self
+            .interrupted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(by) = &*interrupted {
+            halt.send_replace(Some(Halt::Interrupt { by: by.clone() }));
+        }
+        Registered { worker: self, task }
+    }
+}
+
+/// A run that can be halted, as long as this lives.
+struct Registered<'a> {
+    worker: &'a Worker,
+    task: TaskId,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let mut halts = self
+            .worker
+            .halts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        halts.remove(&self.task);
+    }
+}
+
+/// A new task as its request makes it, and what follows from its acceptance.
+fn begin(id: TaskId, new: &NewTask, branch: String, at: Time) -> crate::store::Decision {
+    let task = new.proposed(id, branch, at);
+    let requested = JournalLine {
+        at,
+        event: None,
+        note: format!("requested by {}", new.requester),
+    };
+    let event = Event::Accepted {
+        by: new.requester.clone(),
+        digest: task.brief.digest.clone(),
+    };
+    match decide(&task, &event, at) {
+        Decision::Moved { task, effects } => {
+            let accepted = JournalLine {
+                at,
+                note: report::journal_line(&event),
+                event: Some(event),
+            };
+            crate::store::Decision {
+                task: *task,
+                journal: vec![requested, accepted],
+                effects,
+            }
+        }
+        // Its own digest always fits; were it not so, the task waits at Proposed, visibly.
+        Decision::Stale | Decision::Refused(_) => crate::store::Decision {
+            task,
+            journal: vec![requested],
+            effects: vec![Effect::Publish],
+        },
+    }
+}
+
+/// Reports a run's progress under the fence of its claim.
+struct Watching<'a> {
+    worker: &'a Worker,
+    claim: &'a Claim,
+}
+
+#[async_trait]
+impl Watch for Watching<'_> {
+    async fn happened(&self, event: Event) -> Result<(), RunError> {
+        match self.worker.store.progress(self.claim, event).await {
+            Ok(_) => Ok(()),
+            Err(LeaseError::Lost) => Err(RunError::Lost),
+            Err(LeaseError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    fn told(&self, line: &str) {
+        self.worker.world.told(self.claim.task, line);
+    }
+}
