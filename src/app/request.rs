@@ -1,0 +1,477 @@
+//! From an issue on this machine to a task that has come to rest.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::local::{mirror, toolchains};
+use super::{App, AppError};
+use crate::agent::Program;
+use crate::config::{self, Origins};
+use crate::domain::brief::{self, BriefError, Survey};
+use crate::domain::gates::globs::Globs;
+use crate::domain::ident::{CommitId, RepoPath, TaskId};
+use crate::domain::settings::{ChecksFrom, Settings};
+use crate::domain::task::{AgentSpec, IssueRef, NewTask, Task};
+use crate::forge;
+use crate::git::{self, Mirror, UserRepo};
+use crate::store::{Arrival, Filter, Outcome, TaskFilter};
+use crate::sweep;
+use crate::worker::{Worker, WorkerError};
+
+/// Largest repository file, and largest file read to recognise a build system.
+const CONFIG_CAP: u64 = 1 << 20;
+
+/// What `run` is asked to do.
+pub struct RunOrder {
+    /// Text of the issue.
+    pub issue: String,
+    /// Where it was read, for people and for finding earlier tasks of it.
+    pub source: String,
+    /// A path in the repository.
+    pub repository: PathBuf,
+    /// Who edits.
+    pub agent: AgentSpec,
+    /// Checks of the command line, in place of all others.
+    pub verify: Vec<String>,
+    /// Where the report goes, where it is not the data folder.
+    pub out: Option<PathBuf>,
+    /// The command line, for those who find the data folder locked.
+    pub command: String,
+}
+
+/// A repository of this machine, looked over.
+pub struct Repository {
+    /// The repository.
+    pub user: UserRepo,
+    /// The host's copy.
+    pub mirror: Mirror,
+    /// `HEAD`, dirt, shape.
+    pub survey: git::Survey,
+}
+
+/// What governs work on one commit.
+pub struct Prepared {
+    /// Resolved, clamped, with checks from somewhere or from nowhere.
+    pub settings: Settings,
+    /// Where each value came from.
+    pub origins: Origins,
+    /// What a person should know about it.
+    pub told: Vec<String>,
+    /// All paths of the commit.
+    pub files: Vec<RepoPath>,
+}
+
+impl App {
+    /// Does one `run`: from the issue to a task at rest. What was interrupted before in the same repository is
+    /// finished first.
+    ///
+    /// # Errors
+    /// [`AppError`]; once there is a task, only for trouble of the host.
+    pub async fn run(
+        &self,
+        order: RunOrder,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<Task, AppError> {
+        let repository = self.repository(&order.repository)?;
+        for line in repository.told() {
+            say(&line);
+        }
+        let survey = &repository.survey;
+        let mut base = (survey.head.clone(), survey.branch.clone());
+        let mut prepared = self.prepare(&repository, &base.0, &order.verify)?;
+        let named = prepared.settings.task.base.clone();
+        if !named.is_empty() {
+            let head = repository.user.branch_head(&named)?.ok_or_else(|| {
+                AppError::NotFound(format!(
+                    "there is no branch `{named}` to start from (`[task] base`); make it, or change the key"
+                ))
+            })?;
+            say(&format!(
+                "base: branch {named} at {} (`[task] base`)",
+                head.short()
+            ));
+            base = (head, Some(named));
+            prepared = self.prepare(&repository, &base.0, &order.verify)?;
+        }
+        for line in &prepared.told {
+            say(line);
+        }
+        if prepared.settings.checks_from == ChecksFrom::Nowhere {
+            return Err(AppError::NoChecks(
+                "nothing says how to verify this repository, so nothing was started; name a command, \
+                 as in --verify 'make check', or add a [[verify]] to .github/prentice.toml"
+                    .to_owned(),
+            ));
+        }
+        let new = self.new_task(&repository, base, prepared, &order)?;
+        let lock = self.lock_or_fail(&order.command)?;
+        let facts = self.probe().await?;
+        say(&format!(
+            "sandbox: {} launcher, {}, limits by {}",
+            facts.launcher,
+            facts.method.name(),
+            facts.limits.name()
+        ));
+        for line in self.toolchains_of(&repository) {
+            say(&line);
+        }
+        let worker = self.worker(lock);
+        self.finish_interrupted(&worker, &new, say).await?;
+        let id = self.accept(&worker, new).await?;
+        let filter = Filter {
+            tasks: Some(vec![id]),
+            kinds: None,
+        };
+        self.work(&worker, &filter).await?;
+        self.prune(&repository).await;
+        self.task(id).await
+    }
+
+    /// Finds and looks over the repository at or above `path`.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] without a repository or a commit.
+    pub fn repository(&self, path: &Path) -> Result<Repository, AppError> {
+        let user = UserRepo::discover(path)?;
+        let survey = user.survey()?;
+        let mirror = mirror(&self.data, &user)?;
+        Ok(Repository {
+            user,
+            mirror,
+            survey,
+        })
+    }
+
+    /// Reads what governs work on `commit`: its repository file, the command line, else a guess.
+    ///
+    /// # Errors
+    /// [`AppError::Config`] with every mistake of the file.
+    pub fn prepare(
+        &self,
+        repository: &Repository,
+        commit: &CommitId,
+        verify: &[String],
+    ) -> Result<Prepared, AppError> {
+        let mirror = &repository.mirror;
+        self.steps.around("mirror base", || {
+            mirror.fetch_commit(&repository.user, commit)
+        })?;
+        let files = mirror.list_files(commit)?;
+        let here = |path: &str| files.binary_search(&RepoPath::from(path)).is_ok();
+        let (place, mut told) = config::place(here);
+        let (mut settings, mut origins) = match place {
+            None => (Settings::default(), Origins::default()),
+            Some(place) => {
+                let bytes = mirror.file_at(commit, &RepoPath::from(place), CONFIG_CAP)?;
+                config::repository(place, bytes.unwrap_or_default())
+                    .map_err(|mistakes| AppError::Config(Box::new(mistakes)))?
+            }
+        };
+        if !verify.is_empty() {
+            config::replace_checks(&mut settings, &mut origins, verify);
+            told.push("checks: those of the command line, in place of all others".to_owned());
+        } else if settings.checks.is_empty() {
+            let read = |path: &str| {
+                let bytes = mirror
+                    .file_at(commit, &RepoPath::from(path), CONFIG_CAP)
+                    .ok()??;
+                String::from_utf8(bytes).ok()
+            };
+            if let Some(guess) = config::recognise(&files, read) {
+                told.push(format!("checks: guessed from {}", guess.build_system));
+                for command in &guess.setup {
+                    told.push(format!("  set-up  {command}"));
+                }
+                for check in &guess.checks {
+                    told.push(format!("  {}  {}", check.name, check.run));
+                }
+                config::adopt(&mut settings, &mut origins, guess);
+            }
+        }
+        let clamps = config::clamp(
+            &mut settings,
+            &mut origins,
+            &self.server,
+            &self.server_origins,
+        );
+        told.extend(clamps.iter().map(ToString::to_string));
+        Ok(Prepared {
+            settings,
+            origins,
+            told,
+            files,
+        })
+    }
+
+    fn new_task(
+        &self,
+        repository: &Repository,
+        (base, base_branch): (CommitId, Option<String>),
+        prepared: Prepared,
+        order: &RunOrder,
+    ) -> Result<NewTask, AppError> {
+        let max = prepared.settings.context.max_chars;
+        let brief = brief::parse(&order.issue, max).map_err(|why| match why {
+            BriefError::Empty => AppError::NeedsInfo(format!(
+                "{} is empty, so there is nothing to do; write what should be different, and how to tell",
+                order.source
+            )),
+            other => AppError::NeedsInfo(format!("{}: {other}", order.source)),
+        })?;
+        let in_scope = Globs::new(&brief.scope).map_or(0, |globs| {
+            prepared
+                .files
+                .iter()
+                .filter(|path| globs.is_match(path))
+                .count()
+        });
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let files = count(prepared.files.len());
+        let survey = Survey {
+            files,
+            files_in_scope: if brief.scope.is_empty() {
+                files
+            } else {
+                count(in_scope)
+            },
+        };
+        let root = repository
+            .user
+            .work_dir()
+            .unwrap_or_else(|| repository.user.common_dir());
+        Ok(NewTask {
+            issue: IssueRef {
+                forge: "local".to_owned(),
+                repository: root.display().to_string(),
+                number: 0,
+                source: order.source.clone(),
+                out: order.out.as_ref().map(|out| out.display().to_string()),
+            },
+            requester: self.user(),
+            brief,
+            survey,
+            settings: prepared.settings,
+            base,
+            base_branch,
+            agent: order.agent.clone(),
+            accepted_at: self.clock.now(),
+        })
+    }
+
+    /// Finishes what a kill interrupted in the same repository, asks the repository what became of results, and
+    /// names what waits elsewhere.
+    async fn finish_interrupted(
+        &self,
+        worker: &Arc<Worker>,
+        new: &NewTask,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), AppError> {
+        let live = TaskFilter {
+            live: true,
+            repository: None,
+        };
+        self.take_over(worker).await?;
+        let here = |task: &Task| task.issue.repository == new.issue.repository;
+        let mut unfinished = Vec::new();
+        for task in &self.unfinished().await? {
+            if here(task) {
+                say(&format!("{} was interrupted; finishing it first", task.id));
+                unfinished.push(task.id);
+            } else {
+                let (id, place) = (task.id, &task.issue.repository);
+                say(&format!(
+                    "{id} in {place} was interrupted: prentice tasks resume {id}"
+                ));
+            }
+        }
+        if !unfinished.is_empty() {
+            let filter = Filter {
+                tasks: Some(unfinished.clone()),
+                kinds: None,
+            };
+            self.work(worker, &filter).await?;
+            for id in unfinished {
+                say(&format!("{id} is {} now", self.task(id).await?.word()));
+            }
+        }
+        self.sweep(worker, Some(&new.issue.repository)).await?;
+        for record in self.store.tasks(&live).await? {
+            let task = record.task;
+            if here(&task) && task.issue.source == new.issue.source && task.issue.source != "-" {
+                say(&format!(
+                    "{} is an older task of {}: it is {}",
+                    task.id,
+                    task.issue.source,
+                    task.word()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the repositories what became of published results, and decides what follows.
+    pub(super) async fn sweep(
+        &self,
+        worker: &Arc<Worker>,
+        repository: Option<&str>,
+    ) -> Result<(), AppError> {
+        let filter = TaskFilter {
+            live: true,
+            repository: repository.map(str::to_owned),
+        };
+        let mut found = Vec::new();
+        for record in self.store.tasks(&filter).await? {
+            let (task, forge) = (&record.task, worker.forge(&record.task));
+            match sweep::look(task, forge.as_ref(), &self.user()).await {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    let (task, event) = (task.id, Box::new(event));
+                    self.store
+                        .deliver(Arrival::Event { task, event }, None)
+                        .await?;
+                    found.push(task);
+                }
+                // A repository that is gone or busy is asked again by the next sweep.
+                Err(error) => tracing::info!(task = %task.id, %error, "the sweep learned nothing"),
+            }
+        }
+        if !found.is_empty() {
+            worker
+                .settle(&Filter {
+                    tasks: Some(found),
+                    kinds: None,
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the request and has it decided.
+    async fn accept(&self, worker: &Arc<Worker>, new: NewTask) -> Result<TaskId, AppError> {
+        let delivered = self
+            .store
+            .deliver(Arrival::Request(Box::new(new)), None)
+            .await?;
+        let nothing = Filter {
+            tasks: Some(Vec::new()),
+            kinds: None,
+        };
+        worker.settle(&nothing).await?;
+        match self.store.outcome(delivered.input).await? {
+            Some(Outcome::Done { task, .. }) => Ok(task),
+            Some(Outcome::Ignored { reason }) => Err(AppError::NotNow(reason)),
+            Some(Outcome::Waiting) | None => Err(AppError::Internal(
+                "the request was stored but not decided".to_owned(),
+            )),
+        }
+    }
+
+    /// Works until the tasks of `filter` are at rest; the first Ctrl-C (or request to terminate) keeps
+    /// the work, the second ends at once.
+    pub(super) async fn work(&self, worker: &Arc<Worker>, filter: &Filter) -> Result<(), AppError> {
+        let (interrupted, code) = (Arc::clone(worker), Arc::clone(&self.interrupted));
+        let by = self.user();
+        let guard = tokio::spawn(async move {
+            code.store(signalled().await, Ordering::SeqCst);
+            interrupted.interrupt(&by);
+            std::process::exit(signalled().await);
+        });
+        let settled = worker.settle(filter).await;
+        guard.abort();
+        match (settled, self.interrupted()) {
+            (Err(WorkerError::Host(_)), Some(code)) => Err(AppError::Interrupted {
+                code,
+                what: "interrupted; `prentice tasks resume` goes on".to_owned(),
+            }),
+            (settled, _) => Ok(settled?),
+        }
+    }
+}
+
+impl Repository {
+    /// What a person should know before anything starts.
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        let survey = &self.survey;
+        let dirty = survey.dirty;
+        if dirty.paths > 0 {
+            told.push(format!(
+                "{} uncommitted paths are left out ({} staged, {} changed, {} untracked); the base is {}",
+                dirty.paths,
+                dirty.staged,
+                dirty.unstaged,
+                dirty.untracked,
+                survey.head.short()
+            ));
+        }
+        if survey.branch.is_none() {
+            told.push(format!("HEAD is detached at {}", survey.head.short()));
+        }
+        if survey.bare {
+            told.push("the repository is bare".to_owned());
+        }
+        if survey.shallow {
+            told.push("the clone is shallow; its history is cut off".to_owned());
+        }
+        if survey.submodules > 0 {
+            told.push(format!(
+                "{} submodules are not fetched; their folders are empty",
+                survey.submodules
+            ));
+        }
+        if survey.lfs {
+            told.push("files in LFS are left as pointers".to_owned());
+        }
+        told
+    }
+}
+
+impl App {
+    /// What of this machine is mounted for a repository, line by line.
+    fn toolchains_of(&self, repository: &Repository) -> Vec<String> {
+        toolchains(&self.env, &repository.user, &self.server.sandbox.toolchains).told
+    }
+}
+
+/// Waits for Ctrl-C or a request to terminate; the exit code that a shell gives for it.
+pub(super) async fn signalled() -> i32 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = signal(SignalKind::interrupt());
+    let terminate = signal(SignalKind::terminate());
+    // Without handlers, both end the process as they always do.
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    }
+}
+
+/// Splits an agent command into words as a shell does.
+///
+/// # Errors
+/// [`AppError::Usage`].
+pub fn agent_words(line: &str) -> Result<Vec<String>, AppError> {
+    match Program::parse(line) {
+        Ok(program) => Ok(program.words().to_vec()),
+        Err(why) => Err(AppError::Usage(why.to_string())),
+    }
+}
+
+/// Reads an issue from a file; gives its text and where it was read.
+///
+/// # Errors
+/// [`AppError::NotFound`], [`AppError::Usage`] for what is no text, [`AppError::NeedsInfo`] for what is too large.
+pub fn read_issue(path: &Path) -> Result<(String, String), AppError> {
+    let text = forge::read_issue(path).map_err(|why| match why {
+        forge::Error::Gone { .. } => {
+            AppError::NotFound(format!("there is no issue file {}", path.display()))
+        }
+        other => AppError::Usage(other.to_string()),
+    })?;
+    let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Ok((text, shown.display().to_string()))
+}

@@ -1,0 +1,318 @@
+//! What `prentice tasks` asks for: reading needs no lock; changing appends one row to the inbox and, where
+//! nobody else performs jobs, goes on in the foreground.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{App, AppError};
+use crate::domain::command::{self, Command, Grant, Verb};
+use crate::domain::event::{Event, Target};
+use crate::domain::ident::{Digest, TaskId};
+use crate::domain::report;
+use crate::domain::task::Task;
+use crate::store::{Arrival, ArtifactKind, Filter, Outcome, TaskFilter};
+
+/// What became of an act.
+pub enum Changed {
+    /// It was worked on here until the task came to rest.
+    Here(Box<Task>),
+    /// Another process records it and goes on; this is the task at that moment.
+    Elsewhere(Box<Task>),
+}
+
+impl App {
+    /// All tasks, newest first, after a look at their repositories where nobody else is at work.
+    ///
+    /// # Errors
+    /// [`AppError::Host`].
+    pub async fn tasks(&self, live: bool) -> Result<Vec<Task>, AppError> {
+        self.look("prentice tasks list").await?;
+        let filter = TaskFilter {
+            live,
+            repository: None,
+        };
+        let records = self.store.tasks(&filter).await?;
+        Ok(records.into_iter().map(|record| record.task).collect())
+    }
+
+    /// One task.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn show(&self, id: TaskId) -> Result<Task, AppError> {
+        self.task(id).await?;
+        self.look("prentice tasks show").await?;
+        self.task(id).await
+    }
+
+    /// Time and words of everything that happened to a task, oldest first.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn journal(
+        &self,
+        id: TaskId,
+    ) -> Result<Vec<(crate::domain::ident::Time, String)>, AppError> {
+        self.task(id).await?;
+        let lines = self.store.journal(id).await?;
+        Ok(lines.into_iter().map(|line| (line.at, line.note)).collect())
+    }
+
+    /// Everything that was printed during a task: what printed it, digest and bytes, oldest first.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn logs(&self, id: TaskId) -> Result<Vec<(String, Digest, Vec<u8>)>, AppError> {
+        let names = log_names(&self.task(id).await?);
+        let mut all = Vec::new();
+        for artifact in self.store.artifacts(id).await? {
+            let name = match artifact.kind {
+                ArtifactKind::Patch => continue,
+                ArtifactKind::Transcript => "agent".to_owned(),
+                ArtifactKind::Log => {
+                    let known = names.get(&artifact.sha256).cloned();
+                    known.unwrap_or_else(|| "set-up, or an earlier try".to_owned())
+                }
+            };
+            if let Some(bytes) = self.store.artifact(&artifact.sha256).await? {
+                all.push((name, artifact.sha256, bytes));
+            }
+        }
+        Ok(all)
+    }
+
+    /// What the words of a person at this machine mean as an event.
+    ///
+    /// # Errors
+    /// [`AppError::Usage`] for words that do not fit the verb.
+    pub fn command(&self, verb: &str, text: &str) -> Result<Event, AppError> {
+        let not_here = || AppError::Usage(format!("`{verb}` is not a verb of tasks"));
+        let verb = Verb::named(verb).ok_or_else(not_here)?;
+        let by = self.user();
+        let command = command::arguments(verb, text)
+            .map_err(|mistake| AppError::Usage(mistake.reply("prentice tasks", &[])))?;
+        Ok(match command {
+            Command::Approve { target } => Event::Approved {
+                by,
+                target: target.as_ref().map(target_of).transpose()?,
+            },
+            Command::RejectRequest { target } => Event::Rejected {
+                by,
+                target: Some(target_of(&target)?),
+                reason: None,
+            },
+            Command::Reject { reason } => {
+                let reason = (!reason.is_empty()).then_some(reason);
+                Event::Rejected {
+                    by,
+                    target: None,
+                    reason,
+                }
+            }
+            Command::Answer { text } => Event::Answered { by, text },
+            Command::Stop => Event::Stopped { by },
+            Command::Retry { budget, fresh } => {
+                let budget_times = match budget {
+                    None => 1,
+                    Some(Grant::Times(times)) => times,
+                    Some(Grant::Minutes(_)) => {
+                        return Err(AppError::Usage(
+                            "`--budget` takes 2x to 10x here".to_owned(),
+                        ));
+                    }
+                };
+                Event::Retried {
+                    by,
+                    fresh,
+                    budget_times,
+                }
+            }
+            Command::Fix { text } => Event::FixAsked { by, text },
+            Command::TakeOver => Event::TookOver { by },
+            Command::Help { .. }
+            | Command::Status
+            | Command::Run
+            | Command::Verify
+            | Command::HandBack => {
+                return Err(not_here());
+            }
+        })
+    }
+
+    /// Tells the task what a person did, and has it worked on until it comes to rest.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], [`AppError::NotNow`] with what is true and possible, [`AppError::Host`].
+    pub async fn act(&self, id: TaskId, event: Event, command: &str) -> Result<Changed, AppError> {
+        self.task(id).await?;
+        let lock = self.lock(command)?;
+        let arrival = Arrival::Event {
+            task: id,
+            event: Box::new(event),
+        };
+        let input = self.store.deliver(arrival, None).await?.input;
+        let Some(lock) = lock else {
+            return self.wait_for(id, input).await;
+        };
+        let worker = self.worker(lock);
+        self.take_over(&worker).await?;
+        self.refused(input).await?;
+        if self.task(id).await?.outstanding().is_some() {
+            self.probe().await?;
+        }
+        let filter = Filter {
+            tasks: Some(vec![id]),
+            kinds: None,
+        };
+        self.work(&worker, &filter).await?;
+        Ok(Changed::Here(Box::new(self.task(id).await?)))
+    }
+
+    /// Goes on with a task that a kill or its owner interrupted.
+    ///
+    /// # Errors
+    /// As [`App::act`].
+    pub async fn resume(&self, id: TaskId, command: &str) -> Result<Changed, AppError> {
+        self.task(id).await?;
+        let lock = self.lock_or_fail(command)?;
+        let worker = self.worker(lock);
+        // What arrived before the kill is decided first: it may be what there is to go on with.
+        self.take_over(&worker).await?;
+        let needs_sandbox = self.task(id).await?.outstanding().is_some();
+        if !needs_sandbox && !self.has_due(id).await? {
+            drop(worker);
+            let by = self.user();
+            return self.act(id, Event::Resumed { by }, command).await;
+        }
+        if needs_sandbox {
+            self.probe().await?;
+        }
+        let filter = Filter {
+            tasks: Some(vec![id]),
+            kinds: None,
+        };
+        self.work(&worker, &filter).await?;
+        Ok(Changed::Here(Box::new(self.task(id).await?)))
+    }
+
+    /// The tasks that can be resumed.
+    ///
+    /// # Errors
+    /// [`AppError::Host`].
+    pub async fn resumable(&self, command: &str) -> Result<Vec<TaskId>, AppError> {
+        let worker = self.worker(self.lock_or_fail(command)?);
+        self.take_over(&worker).await?;
+        let mut found: Vec<TaskId> = self
+            .unfinished()
+            .await?
+            .iter()
+            .map(|task| task.id)
+            .collect();
+        let live = TaskFilter {
+            live: true,
+            repository: None,
+        };
+        // Interrupted by a person.
+        let records = self.store.tasks(&live).await?;
+        let queued = records.iter().map(|record| &record.task);
+        let queued = queued.filter(|task| task.word() == "queued");
+        found.extend(queued.map(|task| task.id));
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Somebody else performs jobs: waits until they decided the row.
+    async fn wait_for(
+        &self,
+        id: TaskId,
+        input: crate::store::InputId,
+    ) -> Result<Changed, AppError> {
+        let mut changes = self.store.changes();
+        let patience = tokio::time::sleep(Duration::from_secs(30));
+        tokio::pin!(patience);
+        loop {
+            changes.borrow_and_update();
+            if let Some(Outcome::Waiting) = self.store.outcome(input).await? {
+                tokio::select! {
+                    _ = changes.changed() => continue,
+                    () = &mut patience => return Err(AppError::Host(
+                        "the prentice at work on the data folder did not take it within 30 s; it is stored and will be decided"
+                            .to_owned(),
+                    )),
+                }
+            }
+            self.refused(input).await?;
+            return Ok(Changed::Elsewhere(Box::new(self.task(id).await?)));
+        }
+    }
+
+    async fn refused(&self, input: crate::store::InputId) -> Result<(), AppError> {
+        match self.store.outcome(input).await? {
+            Some(Outcome::Ignored { reason }) => Err(AppError::NotNow(reason)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the repositories what became of results, where nobody else does.
+    async fn look(&self, command: &str) -> Result<(), AppError> {
+        let Some(lock) = self.lock(command)? else {
+            return Ok(());
+        };
+        let worker = self.worker(Arc::clone(&lock));
+        self.sweep(&worker, None).await
+    }
+
+    /// What a task shows on its surface.
+    #[must_use]
+    pub fn status(&self, task: &Task) -> String {
+        report::status(task, self.now(), &report::Voice::local())
+    }
+}
+
+/// Which check printed which log, as far as the newest result tells. Equal logs are one artifact.
+fn log_names(task: &Task) -> BTreeMap<Digest, String> {
+    let mut names: BTreeMap<Digest, String> = BTreeMap::new();
+    let result = task
+        .revision
+        .as_ref()
+        .map(|revision| revision.result.evidence.as_slice());
+    for check in result.unwrap_or(&task.evidence_without_result) {
+        for (side, runs) in [("base", &check.base), ("result", &check.head)] {
+            for seen in runs {
+                let name = format!("check {} on {side}", check.name);
+                let known = names.entry(seen.log.sha256.clone()).or_default();
+                if known.is_empty() {
+                    *known = name;
+                } else if !known.contains(&name) {
+                    known.push_str(", ");
+                    known.push_str(&name);
+                }
+            }
+        }
+    }
+    names
+}
+
+/// The part of an approval's targets that a task of this build can ask for.
+fn target_of(target: &command::Target) -> Result<Target, AppError> {
+    Ok(match target {
+        command::Target::Brief(number) => Target::Brief { number: *number },
+        command::Target::Revision(number) => Target::Revision { number: *number },
+        command::Target::Digest(digits) => Target::Digest {
+            digits: digits.clone(),
+        },
+        command::Target::Scope => Target::Scope,
+        command::Target::Deps => Target::Deps,
+        command::Target::Round => Target::Round,
+        command::Target::Plan(_)
+        | command::Target::Network
+        | command::Target::Budget
+        | command::Target::Ci => {
+            return Err(AppError::Usage(format!(
+                "nothing asks for `{target}` in this version"
+            )));
+        }
+    })
+}

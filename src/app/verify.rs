@@ -1,0 +1,165 @@
+//! The referee on one machine: gates and evidence for two commits, without a task and without the lock.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::local::{bench, toolchains};
+use super::request::signalled;
+use super::{App, AppError};
+use crate::domain::event::Event;
+use crate::domain::gates::{self, Outcome};
+use crate::domain::ident::TaskId;
+use crate::domain::settings::ChecksFrom;
+use crate::domain::task::{Claims, Failure, RunFacts, RunResult};
+use crate::run::{self, Halt, RunError, Watch};
+
+/// What `verify` is asked to do.
+pub struct VerifyOrder {
+    /// A path in the repository.
+    pub repository: PathBuf,
+    /// Revision to compare with; `None` = merge base with the default branch.
+    pub base: Option<String>,
+    /// Revision to judge.
+    pub head: String,
+    /// Checks of the command line, in place of all others.
+    pub verify: Vec<String>,
+}
+
+/// What the referee saw.
+pub struct Refereed {
+    /// Commits, files, evidence, findings.
+    pub result: RunResult,
+    /// Why it is not verified; `None` = green and no gate refuses.
+    pub failure: Option<Failure>,
+    /// Whether a gate asks a person.
+    pub asks: bool,
+}
+
+impl App {
+    /// Judges `head` against `base`.
+    ///
+    /// # Errors
+    /// [`AppError`]; a red verdict is no error.
+    pub async fn verify(
+        &self,
+        order: VerifyOrder,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<Refereed, AppError> {
+        let repository = self.repository(&order.repository)?;
+        let user = &repository.user;
+        let head = user.resolve(&order.head)?;
+        let base = match &order.base {
+            Some(base) => user.resolve(base)?,
+            None => user.merge_base(&head, &user.default_branch()?.commit)?,
+        };
+        // The rules that judge a change are those of its base.
+        let prepared = self.prepare(&repository, &base, &order.verify)?;
+        for line in &prepared.told {
+            say(line);
+        }
+        if prepared.settings.checks_from == ChecksFrom::Nowhere {
+            return Err(AppError::NoChecks(
+                "nothing says how to verify this repository; name a command, as in --verify 'make check'".to_owned(),
+            ));
+        }
+        repository.mirror.fetch_commit(user, &head)?;
+        let facts = self.probe().await?;
+        let parent = self.data.join("work");
+        std::fs::create_dir_all(&parent)
+            .map_err(|why| AppError::Host(format!("{} cannot be made: {why}", parent.display())))?;
+        let scratch = tempfile::Builder::new()
+            .prefix("verify-")
+            .tempdir_in(&parent);
+        let scratch =
+            scratch.map_err(|why| AppError::Host(format!("{}: {why}", parent.display())))?;
+        let chains = toolchains(&self.env, user, &self.server.sandbox.toolchains);
+        for line in &chains.told {
+            say(line);
+        }
+        let told = chains.told.clone();
+        let layers = scratch.path().join("layers");
+        let bench = bench(
+            &self.sandbox,
+            (&self.store, &self.steps),
+            repository.mirror.clone(),
+            chains,
+            layers,
+            &self.env,
+        );
+        let (halt, halted) = watch::channel::<Option<Halt>>(None);
+        let code = Arc::clone(&self.interrupted);
+        let guard = tokio::spawn(async move {
+            code.store(signalled().await, Ordering::SeqCst);
+            halt.send_replace(Some(Halt::Stop));
+            std::process::exit(signalled().await);
+        });
+        let teller = Teller {
+            told: self.told.clone(),
+        };
+        let judged =
+            run::judge_commits(&bench, &prepared.settings, (&base, &head), &teller, halted).await;
+        guard.abort();
+        let mut result = RunResult {
+            head,
+            base,
+            files: Vec::new(),
+            evidence: Vec::new(),
+            findings: Vec::new(),
+            claims: Claims::default(),
+            droppings: Vec::new(),
+            facts: RunFacts {
+                workspace: facts.method.name().to_owned(),
+                prepare_ms: facts.prepare_ms,
+                launcher: facts.launcher.to_owned(),
+                limits_tier: facts.limits.name().to_owned(),
+                told,
+                ..RunFacts::default()
+            },
+        };
+        let failure = match judged {
+            Ok(Ok(judged)) => {
+                result.files = judged.files;
+                result.evidence = judged.evidence;
+                result.findings = judged.findings;
+                crate::domain::decide::verdict(&result)
+            }
+            Ok(Err((failure, evidence))) => {
+                result.evidence = evidence;
+                Some(failure)
+            }
+            Err(RunError::Host(why)) => return Err(AppError::Host(why)),
+            Err(RunError::Lost) => {
+                return Err(AppError::Interrupted {
+                    code: self.interrupted().unwrap_or(130),
+                    what: "interrupted; nothing was kept".to_owned(),
+                });
+            }
+            Err(RunError::Broken(why)) => return Err(AppError::Internal(why)),
+        };
+        let asks = gates::outcome(&result.findings) == Outcome::Ask;
+        Ok(Refereed {
+            result,
+            failure,
+            asks,
+        })
+    }
+}
+
+struct Teller {
+    told: super::Told,
+}
+
+#[async_trait]
+impl Watch for Teller {
+    async fn happened(&self, _event: Event) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn told(&self, line: &str) {
+        (self.told)(TaskId(0), line);
+    }
+}

@@ -1,0 +1,245 @@
+//! `prentice tasks`: what they are, what they did, and what a person does to them.
+
+use serde_json::json;
+
+use super::Context;
+use super::ending::Ending;
+use super::run::at_rest;
+use crate::app::{App, AppError, Changed};
+use crate::domain::event::Event;
+use crate::domain::ident::TaskId;
+use crate::domain::report::SCHEMA_VERSION;
+use crate::domain::task::Task;
+use crate::domain::text;
+
+#[derive(clap::Subcommand)]
+pub(super) enum TasksCommand {
+    /// All tasks, newest first
+    List {
+        /// Only tasks in this state
+        #[arg(long, value_parser = ["proposed", "queued", "running", "needs-info", "needs-approval",
+            "needs-review", "taken-over", "failed", "merged", "rejected", "stopped"])]
+        state: Option<String>,
+        /// Only tasks that are not final
+        #[arg(long)]
+        live: bool,
+    },
+    /// One task: where it stands, and everything that happened
+    Show {
+        /// The task, as T-1
+        id: TaskId,
+    },
+    /// What commands and agent printed
+    Logs {
+        /// The task, as T-1
+        id: TaskId,
+    },
+    /// Answer its questions
+    Answer {
+        /// The task, as T-1
+        id: TaskId,
+        /// `1: A; 2: …`, `defaults`, or plain words
+        #[arg(required = true)]
+        text: Vec<String>,
+    },
+    /// Accept exactly what is asked
+    Approve {
+        /// The task, as T-1
+        id: TaskId,
+        /// What: b1, r1, scope, deps, round, or a digest
+        target: Option<String>,
+    },
+    /// Turn it down; nothing of it is left but the record
+    Reject {
+        /// The task, as T-1
+        id: TaskId,
+        /// One request (scope, deps): the work goes on without it. Else the reason
+        words: Vec<String>,
+    },
+    /// Try again
+    Retry {
+        /// The task, as T-1
+        id: TaskId,
+        /// More time: 2x to 10x
+        #[arg(long)]
+        budget: Option<String>,
+        /// Without the kept work
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Stop it; patch and logs are kept
+    Stop {
+        /// The task, as T-1
+        id: TaskId,
+    },
+    /// Go on with what was interrupted; without a task, with all of them
+    Resume {
+        /// The task, as T-1
+        id: Option<TaskId>,
+    },
+}
+
+pub(super) async fn tasks(context: &Context, command: TasksCommand) -> Result<Ending, AppError> {
+    let app = context.open().await?;
+    let ending = perform(context, &app, command).await;
+    app.close().await;
+    ending
+}
+
+async fn perform(context: &Context, app: &App, command: TasksCommand) -> Result<Ending, AppError> {
+    let line = context.line.as_str();
+    let typed = |verb: &str, text: &str| app.command(verb, text);
+    match command {
+        TasksCommand::List { state, live } => list(app, state.as_deref(), live).await,
+        TasksCommand::Show { id } => show(app, id).await,
+        TasksCommand::Logs { id } => logs(app, id).await,
+        TasksCommand::Answer { id, text } => {
+            act(app, id, typed("answer", &text.join(" "))?, line).await
+        }
+        TasksCommand::Approve { id, target } => {
+            act(
+                app,
+                id,
+                typed("approve", &target.unwrap_or_default())?,
+                line,
+            )
+            .await
+        }
+        TasksCommand::Reject { id, words } => {
+            act(app, id, typed("reject", &words.join(" "))?, line).await
+        }
+        TasksCommand::Retry { id, budget, fresh } => {
+            let budget = budget.map(|budget| format!("--budget={budget}"));
+            let fresh = fresh.then(|| "--fresh".to_owned());
+            let words: Vec<String> = budget.into_iter().chain(fresh).collect();
+            act(app, id, typed("retry", &words.join(" "))?, line).await
+        }
+        TasksCommand::Stop { id } => act(app, id, typed("stop", "")?, line).await,
+        TasksCommand::Resume { id: Some(id) } => {
+            let changed = app.resume(id, line).await?;
+            Ok(changed_ending(app, &changed))
+        }
+        TasksCommand::Resume { id: None } => {
+            let mut last = None;
+            for id in app.resumable(line).await? {
+                context.say()(&format!("resuming {id}"));
+                last = Some(changed_ending(app, &app.resume(id, line).await?));
+            }
+            Ok(last.unwrap_or_else(|| Ending::text(0, "nothing is interrupted")))
+        }
+    }
+}
+
+async fn act(app: &App, id: TaskId, event: Event, line: &str) -> Result<Ending, AppError> {
+    let changed = app.act(id, event, line).await?;
+    Ok(changed_ending(app, &changed))
+}
+
+fn changed_ending(app: &App, changed: &Changed) -> Ending {
+    match changed {
+        Changed::Here(task) => {
+            let ending = at_rest(app, task);
+            // A task that a person ended did what they asked.
+            if task.is_final() {
+                ending.with_code(0)
+            } else {
+                ending
+            }
+        }
+        Changed::Elsewhere(task) => {
+            let (id, word) = (task.id, task.word());
+            let text = format!("{id} is {word}; another prentice on this machine goes on with it");
+            let object =
+                json!({ "schema_version": SCHEMA_VERSION, "task": id.to_string(), "stage": word });
+            Ending::both(0, &text, object)
+        }
+    }
+}
+
+async fn list(app: &App, state: Option<&str>, live: bool) -> Result<Ending, AppError> {
+    let mut tasks = app.tasks(live).await?;
+    tasks.retain(|task| state.is_none_or(|state| task.word() == state));
+    let row = |task: &Task| {
+        let turn = task
+            .whose_turn()
+            .map_or(String::new(), |who| format!("your turn: {who}"));
+        let title = text::harmless(text::clip(&task.brief.title, 60).as_bytes());
+        format!(
+            "{:<6} {:<14} {}  {:<60}  {turn}",
+            task.id.to_string(),
+            task.word(),
+            task.since.date_clock(),
+            title
+        )
+        .trim_end()
+        .to_owned()
+    };
+    let rows: Vec<String> = tasks.iter().map(row).collect();
+    let objects: Vec<serde_json::Value> = tasks
+        .iter()
+        .map(|task| {
+            json!({
+                "task": task.id.to_string(),
+                "stage": task.word(),
+                "title": task.brief.title,
+                "repository": task.issue.repository,
+                "source": task.issue.source,
+                "branch": task.branch,
+                "since": task.since.rfc3339(),
+            })
+        })
+        .collect();
+    let text = if rows.is_empty() {
+        "no tasks".to_owned()
+    } else {
+        rows.join("\n")
+    };
+    Ok(Ending::both(
+        0,
+        &text,
+        json!({ "schema_version": SCHEMA_VERSION, "tasks": objects }),
+    ))
+}
+
+async fn show(app: &App, id: TaskId) -> Result<Ending, AppError> {
+    let task = app.show(id).await?;
+    let journal = app.journal(id).await?;
+    let mut lines = vec![app.status(&task), String::new(), "Journal (UTC)".to_owned()];
+    lines.extend(
+        journal
+            .iter()
+            .map(|(at, note)| format!("{}  {note}", at.rfc3339())),
+    );
+    let entries: Vec<serde_json::Value> = journal
+        .iter()
+        .map(|(at, note)| json!({ "at": at.rfc3339(), "note": note }))
+        .collect();
+    let object = at_rest(app, &task)
+        .with_field("journal", json!(entries))
+        .with_code(0);
+    Ok(object.with_text(&lines.join("\n")))
+}
+
+async fn logs(app: &App, id: TaskId) -> Result<Ending, AppError> {
+    let logs = app.logs(id).await?;
+    let mut text = String::new();
+    let mut objects = Vec::new();
+    for (name, digest, bytes) in &logs {
+        text.push_str(&format!(
+            "--- {name} {} ({})\n",
+            digest.short(),
+            text::size(bytes.len() as u64)
+        ));
+        text.push_str(text::harmless(bytes).trim_end());
+        text.push('\n');
+        objects.push(json!({ "from": name, "sha256": digest, "path": app.log_path(digest) }));
+    }
+    if logs.is_empty() {
+        text.push_str("nothing was printed yet");
+    }
+    Ok(Ending::both(
+        0,
+        &text,
+        json!({ "schema_version": SCHEMA_VERSION, "logs": objects }),
+    ))
+}
