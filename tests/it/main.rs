@@ -1,1 +1,25 @@
 //! The one integration binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod crash;
+mod fake_forge;
+mod forges;
+mod git;
+mod guards;
+mod hostile;
+mod hostile_agent;
+mod model;
+mod packages;
+mod readme;
+mod referee;
+mod report;
+mod road;
+mod sandbox;
+mod store;
+mod tidy;

@@ -1,0 +1,143 @@
+//! Guards that no attack and no road reaches by itself, since another wall stands before them or
+//! chance has to help. Each is looked at alone.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use prentice::domain::evidence::Exit;
+use prentice::domain::ident::{CommitId, TaskId};
+use prentice::forge::{Error, Leave, Place, Refs, Status, local};
+use prentice::sandbox::{Mount, MountKind, Sandbox as _};
+
+use crate::sandbox::{World, run, sh};
+
+/// The processes of ours that are the outer half of a sandbox.
+fn starters() -> Vec<i32> {
+    let ours = std::process::id().to_string();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split(' ').nth(2));
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if parent == Some(ours.as_str()) && line.starts_with(b"prentice-sandbox-inner") {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_starts_a_sandbox_inherits_nothing() {
+    let world = World::new();
+    world.write("canary", "the content of an open file");
+    let canary = fs::File::open(world.path("canary")).unwrap();
+    // As a library that knows nothing of close-on-exec would leave it.
+    rustix::io::fcntl_setfd(&canary, rustix::io::FdFlags::empty()).unwrap();
+    let name = fs::read_link(format!("/proc/self/fd/{}", canary.as_raw_fd())).unwrap();
+    let mut session = world.session().await;
+    let starters = starters();
+    assert!(!starters.is_empty());
+    for pid in starters {
+        // The outer half of another test may be gone by now.
+        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
+            continue;
+        };
+        assert_eq!(String::from_utf8_lossy(&environment), "");
+        for open in fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            assert_ne!(fs::read_link(open.path()).unwrap_or_default(), name);
+        }
+    }
+    let (_, listing, _) = run(session.as_mut(), sh("ls -l /proc/self/fd")).await;
+    assert!(!listing.contains("canary"), "{listing}");
+    session.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_only_mount_is_read_only_also_for_its_owner() {
+    let world = World::new();
+    world.write("tools/bin/tool", "#!/bin/sh\necho good\n");
+    let mut spec = world.spec();
+    spec.mounts.push(Mount {
+        from: world.path("tools"),
+        inside: "/opt/tools".into(),
+        kind: MountKind::ReadOnly,
+    });
+    let mut session = world.native.prepare(spec).await.unwrap();
+    let script = "echo x > /opt/tools/bin/tool; echo x > /opt/tools/new; chmod 700 /opt/tools/bin; \
+                  sh /opt/tools/bin/tool; grep ' /opt/tools ' /proc/self/mountinfo";
+    let (exit, out, _) = run(session.as_mut(), sh(script)).await;
+    assert_eq!(exit, Exit::Code { code: 0 });
+    assert!(out.starts_with("good\n"), "{out}");
+    // Landlock forbids writing as well, where the kernel has it.
+    assert!(out.contains(" /opt/tools ro,nosuid,nodev"), "{out}");
+    assert!(!world.path("tools/new").exists());
+    session.kill().await.unwrap();
+}
+
+/// A repository without branches.
+struct NoRefs;
+
+#[async_trait::async_trait]
+impl Refs for NoRefs {
+    async fn branch_head(&self, _: &str) -> Result<Option<CommitId>, Error> {
+        Ok(None)
+    }
+
+    async fn set_branch(&self, _: &str, _: &CommitId, _: Option<&CommitId>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn delete_branch(&self, _: &str, _: &CommitId) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn reaches(&self, _: &str, _: &CommitId) -> Result<bool, Error> {
+        Ok(false)
+    }
+}
+
+/// The two are jobs side by side, each with a forge of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_task_that_is_shown_while_it_is_cleaned_up_ends_with_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_owned();
+    for number in 1..=60 {
+        let place = Place {
+            task: TaskId(number),
+            issue: number,
+        };
+        let forge = || local(root.clone(), Arc::new(NoRefs), None);
+        let status = |ended| Status {
+            word: "stopped",
+            ended,
+            body: "text",
+        };
+        let (showing, cleaning) = (forge(), forge());
+        let first = showing.ensure_status(place, None, &status(false)).await;
+        first.unwrap();
+        let show = tokio::spawn(async move {
+            let ended = status(true);
+            showing.ensure_status(place, None, &ended).await
+        });
+        let clean_up = cleaning.clean_up(place, Leave::Nothing);
+        let (shown, cleaned) = tokio::join!(show, clean_up);
+        shown.unwrap().unwrap();
+        cleaned.unwrap();
+        assert!(!folder.path().join(format!("T-{number}")).exists());
+    }
+}
