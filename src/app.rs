@@ -252,8 +252,8 @@ impl App {
 
     /// The right to perform jobs on this data folder.
     fn lock(&self, command: &str) -> Result<Option<Arc<DataLock>>, AppError> {
-        match DataLock::acquire(&self.data, command, self.clock.as_ref(), &RandomIds) {
-            Ok(lock) => Ok(Some(Arc::new(lock))),
+        match self.acquire(command) {
+            Ok(lock) => Ok(Some(lock)),
             Err(LockError::Held { .. }) => Ok(None),
             Err(error) => Err(AppError::Host(error.to_string())),
         }
@@ -261,10 +261,12 @@ impl App {
 
     /// As [`App::lock`], where somebody else's work is an error.
     fn lock_or_fail(&self, command: &str) -> Result<Arc<DataLock>, AppError> {
-        match DataLock::acquire(&self.data, command, self.clock.as_ref(), &RandomIds) {
-            Ok(lock) => Ok(Arc::new(lock)),
-            Err(error) => Err(AppError::Host(error.to_string())),
-        }
+        let lock = self.acquire(command);
+        lock.map_err(|error| AppError::Host(error.to_string()))
+    }
+
+    fn acquire(&self, command: &str) -> Result<Arc<DataLock>, LockError> {
+        DataLock::acquire(&self.data, command, self.clock.as_ref(), &RandomIds).map(Arc::new)
     }
 
     fn worker(&self, lock: Arc<DataLock>) -> Arc<Worker> {

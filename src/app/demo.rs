@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{App, AppError, RunOrder};
-use crate::agent::{Scenario, Scripted};
+use crate::agent::Scenario;
 use crate::domain::task::{AgentSpec, Task};
 use crate::git::{self, Author, NewFile};
 
@@ -101,7 +101,7 @@ impl App {
             source: issue.display().to_string(),
             repository,
             agent: AgentSpec::Scripted {
-                script: Scripted(known).0.word().to_owned(),
+                script: known.word().to_owned(),
             },
             verify: Vec::new(),
             out: Some(folder.clone()),

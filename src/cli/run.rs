@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Context;
 use super::ending::{Ending, code_of};
-use crate::app::{App, AppError, RunOrder, demo};
+use crate::app::{App, AppError, RunOrder, agent_words, demo};
 use crate::domain::report::{self, Voice};
 use crate::domain::task::{About, AgentSpec, Stage, Task};
 use crate::domain::text::harmless;
@@ -45,7 +45,7 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Ending, AppError> {
-    let words = shlex_words(&args.agent_cmd)?;
+    let words = agent_words(&args.agent_cmd)?;
     let (issue, source) = read_issue(&args.issue)?;
     let app = context.open().await?;
     let out = args.out.as_deref().map(std::path::absolute).transpose();
@@ -113,10 +113,6 @@ pub(super) fn at_rest(app: &App, task: &Task) -> Ending {
         _ => code_of(task),
     };
     Ending::both(code, &text, object)
-}
-
-fn shlex_words(line: &str) -> Result<Vec<String>, AppError> {
-    crate::app::agent_words(line)
 }
 
 fn read_issue(from: &str) -> Result<(String, String), AppError> {

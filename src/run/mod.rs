@@ -153,7 +153,17 @@ pub(crate) struct Control<'a> {
     pub(crate) whole_secs: u64,
 }
 
-impl Control<'_> {
+impl<'a> Control<'a> {
+    /// The time of a run begins now.
+    fn new(whole_secs: u64, watch: &'a dyn Watch, halt: watch::Receiver<Option<Halt>>) -> Self {
+        Self {
+            halt,
+            watch,
+            deadline: Instant::now() + Duration::from_secs(whole_secs),
+            whole_secs,
+        }
+    }
+
     /// The time that one command may take: its own limit, or what is left of the whole.
     fn allowed(&self, own: Duration) -> Duration {
         own.min(self.deadline.saturating_duration_since(Instant::now()))
@@ -176,12 +186,7 @@ pub async fn execute(
     halt: watch::Receiver<Option<Halt>>,
 ) -> Result<RunOutcome, RunError> {
     let whole_secs = task.settings.task.timeout_secs * u64::from(task.budget_times.max(1));
-    let control = Control {
-        halt,
-        watch,
-        deadline: Instant::now() + Duration::from_secs(whole_secs),
-        whole_secs,
-    };
+    let control = Control::new(whole_secs, watch, halt);
     let outcome = attempt::attempts(bench, task, agent, &control).await;
     workspace::clear(bench).await;
     match outcome {
@@ -203,13 +208,7 @@ pub async fn check(
     watch: &dyn Watch,
     halt: watch::Receiver<Option<Halt>>,
 ) -> Result<Result<Judged, Failure>, RunError> {
-    let whole_secs = settings.task.timeout_secs;
-    let control = Control {
-        halt,
-        watch,
-        deadline: Instant::now() + Duration::from_secs(whole_secs),
-        whole_secs,
-    };
+    let control = Control::new(settings.task.timeout_secs, watch, halt);
     let judged = referee::judge(bench, Some(task), settings, brief_scope, commits, &control).await;
     workspace::clear(bench).await;
     match judged {

@@ -36,13 +36,7 @@ pub async fn judge_commits(
     watch: &dyn Watch,
     halt: watch::Receiver<Option<Halt>>,
 ) -> Result<Result<Judged, (Failure, Vec<CheckEvidence>)>, RunError> {
-    let whole_secs = settings.task.timeout_secs;
-    let control = Control {
-        halt,
-        watch,
-        deadline: std::time::Instant::now() + std::time::Duration::from_secs(whole_secs),
-        whole_secs,
-    };
+    let control = Control::new(settings.task.timeout_secs, watch, halt);
     let judged = judge(bench, None, settings, &[], commits, &control).await;
     workspace::clear(bench).await;
     match judged {
