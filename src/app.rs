@@ -1,6 +1,7 @@
 //! Composition root: builds the ports, owns the clock and randomness, and knows what one machine is made of.
 
 pub mod demo;
+mod error;
 mod local;
 mod request;
 mod tasks;
@@ -14,101 +15,22 @@ use std::time::Duration;
 
 pub use local::Told;
 pub use request::{Prepared, Repository, RunOrder, agent_words, read_issue};
+pub use error::{AppError, Said};
 pub use tasks::Changed;
 pub use verify::{Refereed, VerifyOrder};
 
-use crate::config::{self, Env, Mistakes, Origins, Server};
+use crate::config::{self, Env, Origins, Server};
 use crate::domain::ident::{Digest, TaskId, Time};
 use crate::domain::task::Task;
-use crate::git;
-use crate::sandbox::{Facts, Native, Sandbox, SandboxError};
+use crate::sandbox::{Facts, Native, Sandbox};
 use crate::store::{self, Clock, DataLock, Ids, LockError, Steps, Store, StoreError};
-use crate::worker::{Patience, Worker, WorkerError};
+use crate::worker::{Patience, Worker};
 
 /// The sandbox's inner process. Called on the first line of `main`, before any thread exists;
 /// `Some` is the exit code of a process that was one.
 #[must_use]
 pub fn inner() -> Option<i32> {
     crate::sandbox::inner()
-}
-
-/// Why a command could not do its work, sorted by exit code.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// The words typed do not fit what is there.
-    #[error("{0}")]
-    Usage(String),
-    /// A configuration file is wrong; every mistake of it.
-    #[error("the configuration has mistakes")]
-    Config(Box<Mistakes>),
-    /// Nothing says what to verify.
-    #[error("{0}")]
-    NoChecks(String),
-    /// No repository, commit, issue file or task.
-    #[error("{0}")]
-    NotFound(String),
-    /// A person has to say more before there is anything to do.
-    #[error("{0}")]
-    NeedsInfo(String),
-    /// The task is not where that is possible.
-    #[error("{0}")]
-    NotNow(String),
-    /// The host cannot: sandbox, lock, disk.
-    #[error("{0}")]
-    Host(String),
-    /// A signal ended the work before there was anything to show.
-    #[error("{what}")]
-    Interrupted {
-        /// 130 for Ctrl-C, 143 for a request to terminate.
-        code: i32,
-        /// What became of the work.
-        what: String,
-    },
-    /// A mistake of this program.
-    #[error("{0}")]
-    Internal(String),
-}
-
-impl From<StoreError> for AppError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::NoTask(_) => Self::NotFound(error.to_string()),
-            StoreError::TooLarge { .. } => Self::Usage(error.to_string()),
-            StoreError::Closed | StoreError::Broken(_) => Self::Internal(error.to_string()),
-            StoreError::Busy
-            | StoreError::Disk { .. }
-            | StoreError::Io { .. }
-            | StoreError::Newer { .. }
-            | StoreError::Unsafe { .. }
-            | StoreError::Corrupt { .. } => Self::Host(error.to_string()),
-        }
-    }
-}
-
-impl From<git::Error> for AppError {
-    fn from(error: git::Error) -> Self {
-        match error {
-            git::Error::NotFound(_) => Self::NotFound(error.to_string()),
-            git::Error::Disk { .. } => Self::Host(error.to_string()),
-            git::Error::Internal(_) => Self::Internal(error.to_string()),
-            _ => Self::Usage(error.to_string()),
-        }
-    }
-}
-
-impl From<WorkerError> for AppError {
-    fn from(error: WorkerError) -> Self {
-        match error {
-            WorkerError::Host(why) => Self::Host(why),
-            WorkerError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<SandboxError> for AppError {
-    fn from(error: SandboxError) -> Self {
-        Self::Host(error.to_string())
-    }
 }
 
 /// The wall clock.
@@ -164,16 +86,20 @@ impl App {
     pub async fn open(env: Env, config: Option<&Path>, told: Told) -> Result<Self, AppError> {
         let (server, server_origins) = server_settings(&env, config)?;
         let data = config::data_dir(&server, &env).ok_or_else(|| {
-            AppError::Host(
-                "no folder for data is known; set HOME, or `[server] data_dir`".to_owned(),
-            )
+            AppError::Host(Said::new(
+                "no folder for data is known",
+                "set HOME, or `[server] data_dir`",
+            ))
         })?;
         make_private(&data)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let steps = steps(&env);
         let store = store::open(&data, Arc::clone(&clock), Arc::clone(&steps)).await?;
-        let helper = std::env::current_exe()
-            .map_err(|why| AppError::Host(format!("this program cannot find itself: {why}")))?;
+        let helper = std::env::current_exe().map_err(|why| {
+            AppError::Host(Said::plain(format!(
+                "this program cannot find itself: {why}"
+            )))
+        })?;
         let native = Arc::new(Native::new(helper, local::slot_folder(&data, &env)));
         let sandbox: Arc<dyn Sandbox> = native.clone();
         Ok(Self {
@@ -255,14 +181,13 @@ impl App {
         match self.acquire(command) {
             Ok(lock) => Ok(Some(lock)),
             Err(LockError::Held { .. }) => Ok(None),
-            Err(error) => Err(AppError::Host(error.to_string())),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// As [`App::lock`], where somebody else's work is an error.
     fn lock_or_fail(&self, command: &str) -> Result<Arc<DataLock>, AppError> {
-        let lock = self.acquire(command);
-        lock.map_err(|error| AppError::Host(error.to_string()))
+        Ok(self.acquire(command)?)
     }
 
     fn acquire(&self, command: &str) -> Result<Arc<DataLock>, LockError> {
@@ -307,7 +232,12 @@ pub fn server_settings(env: &Env, config: Option<&Path>) -> Result<(Server, Orig
         Some(path) => match std::fs::read(path) {
             Ok(bytes) => Some((path.display().to_string(), bytes)),
             Err(why) if why.kind() == std::io::ErrorKind::NotFound && config.is_none() => None,
-            Err(why) => return Err(AppError::NotFound(format!("{}: {why}", path.display()))),
+            Err(why) => {
+                return Err(AppError::NotFound(Said::new(
+                    format!("the server file {} cannot be read: {why}", path.display()),
+                    "name one that can, or none",
+                )));
+            }
         },
     };
     let named = bytes
@@ -328,7 +258,12 @@ fn make_private(data: &Path) -> Result<(), AppError> {
         .mode(0o711)
         .create(data)
         .and_then(|()| std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o711)));
-    made.map_err(|why| AppError::Host(format!("{} cannot be made: {why}", data.display())))
+    made.map_err(|why| {
+        AppError::Host(Said::new(
+            format!("the data folder {} cannot be made: {why}", data.display()),
+            "name another with `[server] data_dir`",
+        ))
+    })
 }
 
 /// Ends the process at the durable step that `PRENTICE_CRASH_AT` names: how the crash tests, and anybody who

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{App, AppError, RunOrder};
+use super::{App, AppError, RunOrder, Said};
 use crate::agent::Scenario;
 use crate::domain::task::{AgentSpec, Task};
 use crate::git::{self, Author, NewFile};
@@ -59,9 +59,9 @@ impl App {
     ) -> Result<(Task, PathBuf), AppError> {
         let known = Scenario::of(scenario).ok_or_else(|| {
             let all: Vec<&str> = scenarios().collect();
-            AppError::Usage(format!(
-                "`{scenario}` is no scenario; there are {}",
-                all.join(", ")
+            AppError::Usage(Said::new(
+                format!("`{scenario}` is no scenario"),
+                format!("there are {}", all.join(", ")),
             ))
         })?;
         let folder = self.demo_folder(known, out)?;
@@ -82,7 +82,10 @@ impl App {
             email: "demo@localhost".to_owned(),
         };
         std::fs::create_dir_all(&repository).map_err(|why| {
-            AppError::Host(format!("{} cannot be made: {why}", repository.display()))
+            AppError::Host(Said::new(
+                format!("{} cannot be made: {why}", repository.display()),
+                "name another folder with --out",
+            ))
         })?;
         git::create(
             &repository,
@@ -93,7 +96,10 @@ impl App {
         )?;
         let issue = folder.join("issue.md");
         std::fs::write(&issue, ISSUE).map_err(|why| {
-            AppError::Host(format!("{} cannot be written: {why}", issue.display()))
+            AppError::Host(Said::new(
+                format!("{} cannot be written: {why}", issue.display()),
+                "name another folder with --out",
+            ))
         })?;
         say(&format!("folder: {}", folder.display()));
         let order = RunOrder {
@@ -117,12 +123,13 @@ impl App {
                 .read_dir()
                 .is_ok_and(|mut entries| entries.next().is_some());
             if used {
-                return Err(AppError::Usage(format!(
-                    "{} is not empty; the demo wants a folder of its own",
-                    out.display()
+                return Err(AppError::Usage(Said::new(
+                    format!("{} is not empty", out.display()),
+                    "the demo wants a folder of its own",
                 )));
             }
-            return std::path::absolute(out).map_err(|why| AppError::Host(why.to_string()));
+            return std::path::absolute(out)
+                .map_err(|why| AppError::Host(Said::plain(why.to_string())));
         }
         let all = self.data().join("demo");
         let word = scenario.word();
@@ -130,7 +137,10 @@ impl App {
             .map(|n| all.join(format!("{word}-{n}")))
             .find(|path| !path.exists());
         free.ok_or_else(|| {
-            AppError::Host(format!("{} is full of demos; remove some", all.display()))
+            AppError::Host(Said::new(
+                format!("{} is full of demos", all.display()),
+                "remove some",
+            ))
         })
     }
 }

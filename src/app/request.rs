@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::local::{mirror, toolchains};
-use super::{App, AppError};
+use super::{App, AppError, Said};
 use crate::agent::Program;
 use crate::config::{self, Origins};
 use crate::domain::brief::{self, BriefError, Survey};
@@ -38,6 +38,16 @@ pub struct RunOrder {
     pub out: Option<PathBuf>,
     /// The command line, for those who find the data folder locked.
     pub command: String,
+}
+
+impl RunOrder {
+    /// Where the issue came from, in words.
+    fn named(&self) -> &str {
+        match self.source.as_str() {
+            "-" => "standard input",
+            source => source,
+        }
+    }
 }
 
 /// A repository of this machine, looked over.
@@ -83,8 +93,9 @@ impl App {
         let named = prepared.settings.task.base.clone();
         if !named.is_empty() {
             let head = repository.user.branch_head(&named)?.ok_or_else(|| {
-                AppError::NotFound(format!(
-                    "there is no branch `{named}` to start from (`[task] base`); make it, or change the key"
+                AppError::NotFound(Said::new(
+                    format!("there is no branch `{named}` to start from (`[task] base`)"),
+                    "make it, or change the key",
                 ))
             })?;
             say(&format!(
@@ -213,11 +224,17 @@ impl App {
     ) -> Result<NewTask, AppError> {
         let max = prepared.settings.context.max_chars;
         let brief = brief::parse(&order.issue, max).map_err(|why| match why {
-            BriefError::Empty => AppError::NeedsInfo(format!(
-                "{} is empty, so there is nothing to do; write what should be different, and how to tell",
-                order.source
+            BriefError::Empty => AppError::NeedsInfo(Said::new(
+                format!("{} is empty, so there is nothing to do", order.named()),
+                "write what should be different, and how to tell",
             )),
-            other => AppError::NeedsInfo(format!("{}: {other}", order.source)),
+            other => {
+                let said = Said::lower(&other.to_string());
+                AppError::NeedsInfo(Said::new(
+                    format!("{}: {}", order.named(), said.what),
+                    said.hint,
+                ))
+            }
         })?;
         let in_scope = Globs::new(&brief.scope).map_or(0, |globs| {
             prepared
@@ -360,10 +377,10 @@ impl App {
         worker.settle(&nothing).await?;
         match self.store.outcome(delivered.input).await? {
             Some(Outcome::Done { task, .. }) => Ok(task),
-            Some(Outcome::Ignored { reason }) => Err(AppError::NotNow(reason)),
-            Some(Outcome::Waiting) | None => Err(AppError::Internal(
-                "the request was stored but not decided".to_owned(),
-            )),
+            Some(Outcome::Ignored { reason }) => Err(AppError::NotNow(Said::lower(&reason))),
+            Some(Outcome::Waiting) | None => Err(AppError::Internal(Said::plain(
+                "the request was stored but not decided",
+            ))),
         }
     }
 
@@ -382,7 +399,7 @@ impl App {
         match (settled, self.interrupted()) {
             (Err(WorkerError::Host(_)), Some(code)) => Err(AppError::Interrupted {
                 code,
-                what: "interrupted; `prentice tasks resume` goes on".to_owned(),
+                what: Said::new("interrupted", "`prentice tasks resume` goes on"),
             }),
             (settled, _) => Ok(settled?),
         }
@@ -457,7 +474,7 @@ pub(super) async fn signalled() -> i32 {
 pub fn agent_words(line: &str) -> Result<Vec<String>, AppError> {
     match Program::parse(line) {
         Ok(program) => Ok(program.words().to_vec()),
-        Err(why) => Err(AppError::Usage(why.to_string())),
+        Err(why) => Err(AppError::Usage(Said::lower(&why.to_string()))),
     }
 }
 
@@ -467,10 +484,11 @@ pub fn agent_words(line: &str) -> Result<Vec<String>, AppError> {
 /// [`AppError::NotFound`], [`AppError::Usage`] for what is no text, [`AppError::NeedsInfo`] for what is too large.
 pub fn read_issue(path: &Path) -> Result<(String, String), AppError> {
     let text = forge::read_issue(path).map_err(|why| match why {
-        forge::Error::Gone { .. } => {
-            AppError::NotFound(format!("there is no issue file {}", path.display()))
-        }
-        other => AppError::Usage(other.to_string()),
+        forge::Error::Gone { .. } => AppError::NotFound(Said::new(
+            format!("there is no issue file {}", path.display()),
+            "name a file that holds the issue, or - for standard input",
+        )),
+        other => AppError::Usage(Said::lower(&other.to_string())),
     })?;
     let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     Ok((text, shown.display().to_string()))

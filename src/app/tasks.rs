@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{App, AppError};
+use super::{App, AppError, Said};
 use crate::domain::command::{self, Command, Grant, Verb};
 use crate::domain::event::{Event, Target};
 use crate::domain::ident::{Digest, TaskId};
@@ -87,11 +87,12 @@ impl App {
     /// # Errors
     /// [`AppError::Usage`] for words that do not fit the verb.
     pub fn command(&self, verb: &str, text: &str) -> Result<Event, AppError> {
-        let not_here = || AppError::Usage(format!("`{verb}` is not a verb of tasks"));
+        let not_here = || AppError::Usage(Said::plain(format!("`{verb}` is not a verb of tasks")));
         let verb = Verb::named(verb).ok_or_else(not_here)?;
         let by = self.user();
-        let command = command::arguments(verb, text)
-            .map_err(|mistake| AppError::Usage(mistake.reply("prentice tasks", &[])))?;
+        let command = command::arguments(verb, text).map_err(|mistake| {
+            AppError::Usage(Said::plain(mistake.reply("prentice tasks", &[])))
+        })?;
         Ok(match command {
             Command::Approve { target } => Event::Approved {
                 by,
@@ -117,9 +118,9 @@ impl App {
                     None => 1,
                     Some(Grant::Times(times)) => times,
                     Some(Grant::Minutes(_)) => {
-                        return Err(AppError::Usage(
-                            "`--budget` takes 2x to 10x here".to_owned(),
-                        ));
+                        return Err(AppError::Usage(Said::plain(
+                            "`--budget` takes 2x to 10x here",
+                        )));
                     }
                 };
                 Event::Retried {
@@ -237,10 +238,10 @@ impl App {
             if let Some(Outcome::Waiting) = self.store.outcome(input).await? {
                 tokio::select! {
                     _ = changes.changed() => continue,
-                    () = &mut patience => return Err(AppError::Host(
-                        "the prentice at work on the data folder did not take it within 30 s; it is stored and will be decided"
-                            .to_owned(),
-                    )),
+                    () = &mut patience => return Err(AppError::Host(Said::new(
+                        "the prentice at work on the data folder did not take it within 30 s",
+                        "it is stored, and decided by the next one",
+                    ))),
                 }
             }
             self.refused(input).await?;
@@ -250,7 +251,7 @@ impl App {
 
     async fn refused(&self, input: crate::store::InputId) -> Result<(), AppError> {
         match self.store.outcome(input).await? {
-            Some(Outcome::Ignored { reason }) => Err(AppError::NotNow(reason)),
+            Some(Outcome::Ignored { reason }) => Err(AppError::NotNow(Said::lower(&reason))),
             _ => Ok(()),
         }
     }
@@ -310,9 +311,9 @@ fn target_of(target: &command::Target) -> Result<Target, AppError> {
         | command::Target::Network
         | command::Target::Budget
         | command::Target::Ci => {
-            return Err(AppError::Usage(format!(
+            return Err(AppError::Usage(Said::plain(format!(
                 "nothing asks for `{target}` in this version"
-            )));
+            ))));
         }
     })
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::local::{bench, toolchains};
 use super::request::signalled;
-use super::{App, AppError};
+use super::{App, AppError, Said};
 use crate::domain::event::Event;
 use crate::domain::gates::{self, Outcome};
 use crate::domain::ident::TaskId;
@@ -62,20 +62,25 @@ impl App {
             say(line);
         }
         if prepared.settings.checks_from == ChecksFrom::Nowhere {
-            return Err(AppError::NoChecks(
-                "nothing says how to verify this repository; name a command, as in --verify 'make check'".to_owned(),
-            ));
+            return Err(AppError::NoChecks(Said::new(
+                "nothing says how to verify this repository",
+                "name a command, as in --verify 'make check'",
+            )));
         }
         repository.mirror.fetch_commit(user, &head)?;
         let facts = self.probe().await?;
         let parent = self.data.join("work");
-        std::fs::create_dir_all(&parent)
-            .map_err(|why| AppError::Host(format!("{} cannot be made: {why}", parent.display())))?;
+        std::fs::create_dir_all(&parent).map_err(|why| {
+            AppError::Host(Said::plain(format!(
+                "{} cannot be made: {why}",
+                parent.display()
+            )))
+        })?;
         let scratch = tempfile::Builder::new()
             .prefix("verify-")
             .tempdir_in(&parent);
-        let scratch =
-            scratch.map_err(|why| AppError::Host(format!("{}: {why}", parent.display())))?;
+        let scratch = scratch
+            .map_err(|why| AppError::Host(Said::plain(format!("{}: {why}", parent.display()))))?;
         let chains = toolchains(&self.env, user, &self.server.sandbox.toolchains);
         for line in &chains.told {
             say(line);
@@ -131,14 +136,14 @@ impl App {
                 result.evidence = evidence;
                 Some(failure)
             }
-            Err(RunError::Host(why)) => return Err(AppError::Host(why)),
+            Err(RunError::Host(why)) => return Err(AppError::Host(Said::lower(&why))),
             Err(RunError::Lost) => {
                 return Err(AppError::Interrupted {
                     code: self.interrupted().unwrap_or(130),
-                    what: "interrupted; nothing was kept".to_owned(),
+                    what: Said::new("interrupted", "nothing was kept"),
                 });
             }
-            Err(RunError::Broken(why)) => return Err(AppError::Internal(why)),
+            Err(RunError::Broken(why)) => return Err(AppError::Internal(Said::plain(why))),
         };
         let asks = gates::outcome(&result.findings) == Outcome::Ask;
         Ok(Refereed {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Context;
 use super::ending::Ending;
-use crate::app::{self, AppError};
+use crate::app::{self, AppError, Said};
 use crate::config;
 use crate::domain::report::SCHEMA_VERSION;
 
@@ -47,8 +47,12 @@ pub(super) async fn config(context: &Context, command: ConfigCommand) -> Result<
             app::server_settings(&context.env, context.config.as_deref())?;
             let checked = match file {
                 Some(path) => {
-                    let bytes = std::fs::read(&path)
-                        .map_err(|why| AppError::NotFound(format!("{}: {why}", path.display())))?;
+                    let bytes = std::fs::read(&path).map_err(|why| {
+                        AppError::NotFound(Said::new(
+                            format!("{} cannot be read: {why}", path.display()),
+                            "name a repository file, or none to check the one at HEAD",
+                        ))
+                    })?;
                     let shown = path.display().to_string();
                     config::repository(&shown, &bytes)
                         .map_err(|m| AppError::Config(Box::new(m)))?;

@@ -115,10 +115,8 @@ fn error_code(error: &AppError) -> (i32, &'static str) {
 }
 
 fn error_json(error: &AppError, name: &str) -> Value {
-    let text = error.to_string();
-    // Messages name the thing first and the next step after a semicolon.
-    let (message, hint) = text.split_once("; ").unwrap_or((&text, ""));
-    let mut object = json!({ "code": name, "message": message, "hint": hint });
+    let said = error.said();
+    let mut object = json!({ "code": name, "message": said.what, "hint": said.hint });
     if let (AppError::Config(mistakes), Some(map)) = (error, object.as_object_mut()) {
         map.insert("mistakes".to_owned(), json!(mistakes.list));
     }
@@ -134,6 +132,7 @@ pub(super) fn usage(text: &str, code: i32) -> i32 {
 }
 
 /// The exit code of a task that came to rest.
+        AppError::NoAgent(_) => (3, "no-agent"),
 pub(crate) fn code_of(task: &Task) -> i32 {
     match &task.stage {
         Stage::InReview { .. } | Stage::TakenOver { .. } => 0,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Said};
 use crate::config::{self, Env};
 use ending::{Ending, exit};
 use screen::Screen;
@@ -153,7 +153,9 @@ pub fn main() -> i32 {
         Err(why) => {
             return exit(
                 &context,
-                Err(AppError::Host(format!("no threads can be had: {why}"))),
+                Err(AppError::Host(Said::plain(format!(
+                    "no threads can be had: {why}"
+                )))),
             );
         }
     };
@@ -175,9 +177,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<Ending, AppErro
             Some(text) => Ok(Ending::text(0, text)),
             None => {
                 let known: Vec<&str> = config::explained().collect();
-                Err(AppError::NotFound(format!(
-                    "`{code}` is not known; known are {}",
-                    known.join(", ")
+                Err(AppError::NotFound(Said::new(
+                    format!("`{code}` is not known"),
+                    format!("known are {}", known.join(", ")),
                 )))
             }
         },

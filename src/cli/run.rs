@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Context;
 use super::ending::{Ending, code_of};
-use crate::app::{App, AppError, RunOrder, agent_words, demo};
+use crate::app::{App, AppError, RunOrder, Said, agent_words, demo};
 use crate::domain::report::{self, Voice};
 use crate::domain::task::{About, AgentSpec, Stage, Task};
 use crate::domain::text::harmless;
@@ -55,7 +55,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Ending, AppE
         repository: args.repo,
         agent: AgentSpec::Command { argv: words },
         verify: args.verify,
-        out: out.map_err(|why| AppError::Usage(why.to_string()))?,
+        out: out.map_err(|why| AppError::Usage(Said::plain(why.to_string())))?,
         command: context.line.clone(),
     };
     let task = app.run(order, &context.say()).await;
@@ -122,14 +122,18 @@ fn read_issue(from: &str) -> Result<(String, String), AppError> {
             .lock()
             .take(ISSUE_CAP + 1)
             .read_to_end(&mut bytes);
-        read.map_err(|why| AppError::NotFound(format!("standard input cannot be read: {why}")))?;
+        read.map_err(|why| {
+            AppError::NotFound(Said::plain(format!("standard input cannot be read: {why}")))
+        })?;
         if bytes.len() as u64 > ISSUE_CAP {
-            return Err(AppError::NeedsInfo(format!(
-                "the issue is larger than {ISSUE_CAP} bytes; shorten it"
+            return Err(AppError::NeedsInfo(Said::new(
+                format!("the issue is larger than {ISSUE_CAP} bytes"),
+                "shorten it",
             )));
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| AppError::Usage("the issue is not UTF-8; save it as UTF-8".to_owned()))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            AppError::Usage(Said::new("the issue is not UTF-8", "save it as UTF-8"))
+        })?;
         return Ok((text, "-".to_owned()));
     }
     crate::app::read_issue(std::path::Path::new(from))
