@@ -50,6 +50,13 @@ pub trait World: Send + Sync {
     /// [`RunError`], as for a run.
     async fn fetch(&self, task: &Task, commit: &CommitId) -> Result<(), RunError>;
 
+    /// Removes the layers of an ended task, and lets go of commits that only it needed. Of a repository that is gone
+    /// there is nothing to let go of. Gives what stayed, and why.
+    ///
+    /// # Errors
+    /// [`RunError`], as for a run.
+    async fn clear(&self, task: &Task, commits: Vec<CommitId>) -> Result<Option<String>, RunError>;
+
     /// Who edits.
     fn agent(&self, task: &Task) -> Box<dyn Agent>;
 

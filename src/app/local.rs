@@ -46,7 +46,7 @@ pub(super) fn mirror(data: &Path, user: &UserRepo) -> Result<Mirror, git::Error>
 
 /// The name of a repository's folder below `repos`; `None` where there is no repository any more.
 pub(super) fn repository_key(path: &Path) -> Option<String> {
-    UserRepo::discover(path).ok().map(|user| key_of(&user))
+    UserRepo::open(path).ok().map(|user| key_of(&user))
 }
 
 fn key_of(user: &UserRepo) -> String {
@@ -114,9 +114,20 @@ pub(super) fn toolchains(env: &Env, user: &UserRepo, extra: &[String]) -> Toolch
 
 impl Machine {
     fn user(&self, task: &Task) -> Result<UserRepo, RunError> {
-        let path = Path::new(&task.issue.repository);
-        UserRepo::discover(path)
-            .map_err(|why| RunError::Host(format!("the repository of {}: {why}", task.id)))
+        let (id, path) = (task.id, Path::new(&task.issue.repository));
+        UserRepo::open(path).map_err(|why| {
+            RunError::Host(match why {
+                git::Error::NotFound(_) => format!(
+                    "the repository of {id}, {}, is not there any more; put it back, or prentice tasks reject {id}",
+                    path.display()
+                ),
+                other => format!("the repository of {id}: {other}"),
+            })
+        })
+    }
+
+    fn scratch(&self, task: &Task) -> PathBuf {
+        self.data.join("work").join(task.id.to_string())
     }
 }
 
@@ -135,7 +146,7 @@ impl World for Machine {
         let (mirror, toolchains) = made
             .await
             .map_err(|why| RunError::Broken(why.to_string()))??;
-        let scratch = self.data.join("work").join(task.id.to_string());
+        let scratch = self.scratch(task);
         Ok(bench(
             &self.sandbox,
             (&self.store, &self.steps),
@@ -155,6 +166,35 @@ impl World for Machine {
             steps.around("mirror base", || mirror.fetch_commit(&user, &commit))
         });
         Ok(fetched
+            .await
+            .map_err(|why| RunError::Broken(why.to_string()))??)
+    }
+
+    async fn clear(&self, task: &Task, commits: Vec<CommitId>) -> Result<Option<String>, RunError> {
+        let (data, scratch) = (self.data.clone(), self.scratch(task));
+        let (path, steps) = (
+            PathBuf::from(&task.issue.repository),
+            Arc::clone(&self.steps),
+        );
+        let cleared = tokio::task::spawn_blocking(move || {
+            let mirror = match UserRepo::open(&path) {
+                Ok(user) => Some(mirror(&data, &user)?),
+                Err(git::Error::NotFound(_)) => None,
+                Err(other) => return Err(other),
+            };
+            if let Some(mirror) = mirror {
+                for commit in &commits {
+                    if let Err(why) = steps.around("mirror forget", || mirror.forget(commit)) {
+                        tracing::warn!(%commit, %why, "a result was not let go of");
+                    }
+                }
+            }
+            let removed = crate::sandbox::remove(&scratch);
+            Ok(removed
+                .err()
+                .map(|why| format!("{}: {why}", scratch.display())))
+        });
+        Ok(cleared
             .await
             .map_err(|why| RunError::Broken(why.to_string()))??)
     }
@@ -186,7 +226,7 @@ impl World for Machine {
             .replace("{number}", &task.0.to_string())
             .replace("{slug}", &slug);
         let name = name.trim_end_matches(['-', '/']).to_owned();
-        let Ok(user) = UserRepo::discover(Path::new(&new.issue.repository)) else {
+        let Ok(user) = UserRepo::open(Path::new(&new.issue.repository)) else {
             return name;
         };
         // A branch of that name that is not this task's is left alone.
@@ -217,7 +257,7 @@ impl LocalRefs {
     ) -> Result<T, forge::Error> {
         let (repository, data) = (self.repository.clone(), self.data.clone());
         let done = tokio::task::spawn_blocking(move || {
-            let user = UserRepo::discover(&repository)?;
+            let user = UserRepo::open(&repository)?;
             work(&user, &mirror(&data, &user)?)
         });
         match done.await {

@@ -10,7 +10,7 @@ use crate::domain::command::{self, Command, Grant, Verb};
 use crate::domain::event::{Event, Target};
 use crate::domain::ident::{Digest, TaskId};
 use crate::domain::report;
-use crate::domain::task::Task;
+use crate::domain::task::{Outstanding, Task};
 use crate::store::{Arrival, ArtifactKind, Filter, Outcome, TaskFilter};
 
 /// What became of an act.
@@ -159,7 +159,7 @@ impl App {
         let worker = self.worker(lock);
         self.take_over(&worker).await?;
         self.refused(input).await?;
-        if self.task(id).await?.outstanding().is_some() {
+        if needs_sandbox(&self.task(id).await?) {
             self.probe().await?;
         }
         let filter = Filter {
@@ -180,13 +180,13 @@ impl App {
         let worker = self.worker(lock);
         // What arrived before the kill is decided first: it may be what there is to go on with.
         self.take_over(&worker).await?;
-        let needs_sandbox = self.task(id).await?.outstanding().is_some();
-        if !needs_sandbox && !self.has_due(id).await? {
+        let task = self.task(id).await?;
+        if task.outstanding().is_none() && !self.has_due(id).await? {
             drop(worker);
             let by = self.user();
             return self.act(id, Event::Resumed { by }, command).await;
         }
-        if needs_sandbox {
+        if needs_sandbox(&task) {
             self.probe().await?;
         }
         let filter = Filter {
@@ -235,13 +235,13 @@ impl App {
         tokio::pin!(patience);
         loop {
             changes.borrow_and_update();
-            if let Some(Outcome::Waiting) = self.store.outcome(input).await? {
-                tokio::select! {
-                    _ = changes.changed() => continue,
-                    () = &mut patience => return Err(AppError::Host(Said::new(
-                        "the prentice at work on the data folder did not take it within 30 s",
-                        "it is stored, and decided by the next one",
-                    ))),
+            let waiting = self.store.outcome(input).await? == Some(Outcome::Waiting);
+            if !waiting {
+                self.refused(input).await?;
+                let task = self.task(id).await?;
+                let removing = task.outstanding() == Some(Outstanding::CleanUp);
+                if !removing || tokio::time::Instant::now() > patience {
+                    return Ok(Waited::Decided(Box::new(task)));
                 }
             }
             self.refused(input).await?;
@@ -270,6 +270,10 @@ impl App {
     pub fn status(&self, task: &Task) -> String {
         report::status(task, self.now(), &report::Voice::local())
     }
+}
+
+fn needs_sandbox(task: &Task) -> bool {
+    matches!(task.outstanding(), Some(Outstanding::Run(_)))
 }
 
 /// Which check printed which log, as far as the newest result tells. Equal logs are one artifact.

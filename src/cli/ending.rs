@@ -35,6 +35,17 @@ impl Ending {
 }
 
 impl Ending {
+    /// An error that was told already: no text any more, but its code and its object for programs.
+    pub(crate) fn told(error: &AppError) -> Self {
+        let (code, name) = error_code(error);
+        Self::both(code, "", error_json(error, name))
+    }
+
+    /// Its exit code.
+    pub(crate) fn code(&self) -> i32 {
+        self.code
+    }
+
     /// One more line for people.
     pub(crate) fn add_line(&mut self, label: &str, text: &str) {
         self.text.push_str(&format!("\n{label:<9}{text}"));

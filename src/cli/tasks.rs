@@ -119,13 +119,37 @@ async fn perform(context: &Context, app: &App, command: TasksCommand) -> Result<
             let changed = app.resume(id, line).await?;
             Ok(changed_ending(app, &changed))
         }
-        TasksCommand::Resume { id: None } => {
-            let mut last = None;
-            for id in app.resumable(line).await? {
-                context.say()(&format!("resuming {id}"));
-                last = Some(changed_ending(app, &app.resume(id, line).await?));
+        TasksCommand::Resume { id: None } => resume_all(context, app).await,
+    }
+}
+
+/// Words typed with or without quotes.
+fn joined(first: Option<String>, more: Vec<String>) -> String {
+    let words: Vec<String> = first.into_iter().chain(more).collect();
+    words.join(" ")
+}
+
+/// Resumes whatever was interrupted. One that cannot go on does not keep the others; the worst exit code is the end's.
+async fn resume_all(context: &Context, app: &App) -> Result<Ending, AppError> {
+    let (mut last, mut trouble, mut worst) = (None, None, 0);
+    for id in app.resumable(&context.line).await? {
+        context.say()(&format!("resuming {id}"));
+        match app.resume(id, &context.line).await {
+            Ok(changed) => {
+                let ending = changed_ending(app, &changed);
+                worst = worst.max(ending.code());
+                last = Some(ending);
             }
-            Ok(last.unwrap_or_else(|| Ending::text(0, "nothing is interrupted")))
+            Err(error @ AppError::Interrupted { .. }) => return Err(error),
+            Err(error) => {
+                context.screen.error(&format!("error: {id}: {error}"));
+                let ending = Ending::told(&error);
+                worst = worst.max(ending.code());
+                trouble.get_or_insert(ending);
+            }
+        }
+        if app.interrupted().is_some() {
+            break;
         }
     }
 }
@@ -136,6 +160,8 @@ async fn act(app: &App, id: TaskId, event: Event, line: &str) -> Result<Ending, 
 }
 
 fn changed_ending(app: &App, changed: &Changed) -> Ending {
+    let ending = last.or(trouble).map(|ending| ending.with_code(worst));
+    Ok(ending.unwrap_or_else(|| Ending::text(0, "nothing is interrupted")))
     match changed {
         Changed::Here(task) => {
             let ending = at_rest(app, task);

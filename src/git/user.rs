@@ -70,11 +70,20 @@ impl UserRepo {
     /// [`Error::NotFound`] without one; [`Error::Unusable`] for one of another user, or of a
     /// format that is not supported, with what to do.
     pub fn discover(path: &Path) -> Result<Self, Error> {
-        let found = Repository::open_ext(
-            path,
-            RepositoryOpenFlags::empty(),
-            std::iter::empty::<OsString>(),
-        );
+        Self::find(path, RepositoryOpenFlags::empty())
+    }
+
+    /// The repository at exactly `path`, as an earlier [`UserRepo::discover`] found it: one above, into which the
+    /// path falls once that one is gone, is another repository.
+    ///
+    /// # Errors
+    /// As [`UserRepo::discover`].
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::find(path, RepositoryOpenFlags::NO_SEARCH)
+    }
+
+    fn find(path: &Path, flags: RepositoryOpenFlags) -> Result<Self, Error> {
+        let found = Repository::open_ext(path, flags, std::iter::empty::<OsString>());
         let repo = found.map_err(|e| open_error(path, &e))?;
         Ok(Self {
             git_dir: repo.path().to_owned(),

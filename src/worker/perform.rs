@@ -1,7 +1,7 @@
 //! Performing: one function for each kind of effect. Each reads the task anew and does nothing
 //! for a question no longer asked; each may be done twice and does it once.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use tokio::sync::watch;
 
@@ -288,21 +288,7 @@ impl Worker {
                 None => left.push(error.to_string()),
             }
         }
-        let bench = self.world.bench(task).await?;
-        let scratch = bench.scratch.clone();
-        let (mirror, forget) = (bench.mirror.clone(), commits_of(task, patch));
-        let steps = Arc::clone(&bench.steps);
-        let removed = tokio::task::spawn_blocking(move || {
-            for commit in forget {
-                if let Err(why) = steps.around("mirror forget", || mirror.forget(&commit)) {
-                    tracing::warn!(%commit, %why, "a result was not let go of");
-                }
-            }
-            crate::sandbox::remove(&scratch)
-        });
-        if let Ok(Err(why)) = removed.await {
-            left.push(format!("{}: {why}", bench.scratch.display()));
-        }
+        left.extend(self.world.clear(task, commits_of(task, patch)).await?);
         if patch {
             self.store
                 .drop_artifacts(claim.task, &[ArtifactKind::Patch])
@@ -325,7 +311,12 @@ async fn delete_branch(
             "branch {branch}: it has commits that are not ours; look at them, then git branch -D {branch}"
         )
     };
-    match forge.branch_head(branch).await? {
+    let head = match forge.branch_head(branch).await {
+        // With its repository the branch is gone too.
+        Ok(None) | Err(forge::Error::Gone { .. }) => return Ok(None),
+        found => found?,
+    };
+    match head {
         None => Ok(None),
         Some(head) if ours.contains(&head) => match forge.delete_branch(branch, &head).await {
             Ok(()) => Ok(None),
