@@ -26,8 +26,8 @@ use crate::domain::task::{NewTask, Task};
 use crate::forge::Forge;
 use crate::run::{Bench, Halt, RunError, Watch};
 use crate::store::{
-    Arrival, Claim, Clock, CommitError, DataLock, Filter, Input, JournalLine, LeaseError, Store,
-    StoreError,
+    Arrival, Claim, Clock, CommitError, DataLock, Filter, Input, JobKind, JournalLine, LeaseError,
+    Store, StoreError,
 };
 
 /// Claims of one job without a step further; then it is not tried again by itself.
@@ -152,7 +152,32 @@ impl Worker {
     /// # Errors
     /// [`WorkerError`]; what is in flight then was handed back.
     pub async fn settle(self: &Arc<Self>, filter: &Filter) -> Result<(), WorkerError> {
-        let mut performing: JoinSet<Result<(), WorkerError>> = JoinSet::new();
+        self.work(filter, None).await
+    }
+
+    /// As [`Worker::settle`], and meanwhile what other processes asked for of other tasks and is done in a moment:
+    /// removing what an ended task left, and showing it. Trouble with those is theirs, and waits for their `resume`.
+    ///
+    /// # Errors
+    /// As [`Worker::settle`].
+    pub async fn settle_beside_others(
+        self: &Arc<Self>,
+        filter: &Filter,
+    ) -> Result<(), WorkerError> {
+        let beside = Filter {
+            tasks: None,
+            kinds: Some(vec![JobKind::CleanUp, JobKind::Publish, JobKind::Tell]),
+        };
+        self.work(filter, Some(beside)).await
+    }
+
+    async fn work(
+        self: &Arc<Self>,
+        filter: &Filter,
+        mut beside: Option<Filter>,
+    ) -> Result<(), WorkerError> {
+        let own = |task: TaskId| filter.tasks.as_ref().is_none_or(|own| own.contains(&task));
+        let mut performing: JoinSet<(TaskId, Result<(), WorkerError>)> = JoinSet::new();
         let mut changes = self.store.changes();
         let mut trouble = None;
         loop {
@@ -161,15 +186,16 @@ impl Worker {
                 self.intake(input).await?;
             }
             while trouble.is_none() {
-                let Some(claim) = self
-                    .store
-                    .claim(&self.lock, filter, self.patience.lost_after)
-                    .await?
-                else {
+                let ttl = self.patience.lost_after;
+                let mut claim = self.store.claim(&self.lock, filter, ttl).await?;
+                if let (None, Some(beside)) = (&claim, &beside) {
+                    claim = self.store.claim(&self.lock, beside, ttl).await?;
+                }
+                let Some(claim) = claim else {
                     break;
                 };
                 let worker = Arc::clone(self);
-                performing.spawn(async move { worker.perform(claim).await });
+                performing.spawn(async move { (claim.task, worker.perform(claim).await) });
             }
             if performing.is_empty() {
                 if let Some(trouble) = trouble {
@@ -191,8 +217,13 @@ impl Worker {
             }
             tokio::select! {
                 done = performing.join_next() => match done {
-                    Some(Ok(Ok(()))) | None => {}
-                    Some(Ok(Err(error))) => trouble = Some(error),
+                    Some(Ok((_, Ok(())))) | None => {}
+                    Some(Ok((task, Err(error)))) if own(task) => trouble = Some(error),
+                    // Handed back, it is due at once; trying it over and over here would help nobody.
+                    Some(Ok((task, Err(error)))) => {
+                        tracing::warn!(%task, %error, "what another task left was not removed");
+                        beside = None;
+                    }
                     Some(Err(why)) => tracing::error!(%why, "a job ended in a panic; it is tried again"),
                 },
                 _ = changes.changed() => {}

@@ -394,7 +394,7 @@ impl App {
             interrupted.interrupt(&by);
             std::process::exit(signalled().await);
         });
-        let settled = worker.settle(filter).await;
+        let settled = worker.settle_beside_others(filter).await;
         guard.abort();
         match (settled, self.interrupted()) {
             (Err(WorkerError::Host(_)), Some(code)) => Err(AppError::Interrupted {

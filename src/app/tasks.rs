@@ -11,7 +11,8 @@ use crate::domain::event::{Event, Target};
 use crate::domain::ident::{Digest, TaskId};
 use crate::domain::report;
 use crate::domain::task::{Outstanding, Task};
-use crate::store::{Arrival, ArtifactKind, Filter, Outcome, TaskFilter};
+use crate::domain::text;
+use crate::store::{Arrival, ArtifactKind, DataLock, Filter, Outcome, TaskFilter};
 
 /// What became of an act.
 pub enum Changed {
@@ -153,8 +154,12 @@ impl App {
             event: Box::new(event),
         };
         let input = self.store.deliver(arrival, None).await?.input;
-        let Some(lock) = lock else {
-            return self.wait_for(id, input).await;
+        let lock = match lock {
+            Some(lock) => lock,
+            None => match self.wait_for(id, input, command).await? {
+                Waited::Decided(task) => return Ok(Changed::Elsewhere(task)),
+                Waited::Free(lock) => lock,
+            },
         };
         let worker = self.worker(lock);
         self.take_over(&worker).await?;
@@ -224,15 +229,16 @@ impl App {
         Ok(found)
     }
 
-    /// Somebody else performs jobs: waits until they decided the row.
+    /// Somebody else performs jobs: waits until they decided the row, and removed what an ended task left; or until
+    /// they are gone.
     async fn wait_for(
         &self,
         id: TaskId,
         input: crate::store::InputId,
-    ) -> Result<Changed, AppError> {
+        command: &str,
+    ) -> Result<Waited, AppError> {
         let mut changes = self.store.changes();
-        let patience = tokio::time::sleep(Duration::from_secs(30));
-        tokio::pin!(patience);
+        let patience = tokio::time::Instant::now() + Duration::from_secs(30);
         loop {
             changes.borrow_and_update();
             let waiting = self.store.outcome(input).await? == Some(Outcome::Waiting);
@@ -244,10 +250,18 @@ impl App {
                     return Ok(Waited::Decided(Box::new(task)));
                 }
             }
-            self.refused(input).await?;
-            return Ok(Changed::Elsewhere(Box::new(self.task(id).await?)));
+            if let Some(lock) = self.lock(command)? {
+                return Ok(Waited::Free(lock));
+            }
+            // Whoever ends changes nothing, so that is asked for again and again.
+            let _ = tokio::time::timeout(Duration::from_millis(250), changes.changed()).await;
         }
     }
+            } else if tokio::time::Instant::now() > patience {
+                return Err(AppError::Host(Said::new(
+                    "the prentice at work on the data folder did not take it within 30 s",
+                    "it is stored, and decided by the next one",
+                )));
 
     async fn refused(&self, input: crate::store::InputId) -> Result<(), AppError> {
         match self.store.outcome(input).await? {
@@ -284,6 +298,14 @@ fn log_names(task: &Task) -> BTreeMap<Digest, String> {
         .as_ref()
         .map(|revision| revision.result.evidence.as_slice());
     for check in result.unwrap_or(&task.evidence_without_result) {
+/// How waiting for another process ended.
+enum Waited {
+    /// It decided; this is the task then.
+    Decided(Box<Task>),
+    /// It is gone, and the lock is ours.
+    Free(Arc<DataLock>),
+}
+
         for (side, runs) in [("base", &check.base), ("result", &check.head)] {
             for seen in runs {
                 let name = format!("check {} on {side}", check.name);

@@ -9,7 +9,7 @@ use crate::app::{App, AppError, Changed};
 use crate::domain::event::Event;
 use crate::domain::ident::TaskId;
 use crate::domain::report::SCHEMA_VERSION;
-use crate::domain::task::Task;
+use crate::domain::task::{Outstanding, Stage, Task};
 use crate::domain::text;
 
 #[derive(clap::Subcommand)]
@@ -174,7 +174,20 @@ fn changed_ending(app: &App, changed: &Changed) -> Ending {
         }
         Changed::Elsewhere(task) => {
             let (id, word) = (task.id, task.word());
-            let text = format!("{id} is {word}; another prentice on this machine goes on with it");
+            let goes_on = match task.outstanding() {
+                Some(Outstanding::CleanUp) => {
+                    "the prentice at work on this machine removes what is left of it".to_owned()
+                }
+                Some(_) if matches!(task.stage, Stage::Running { .. }) => {
+                    "another prentice on this machine is at work on it".to_owned()
+                }
+                // Whoever holds the data folder works only on its own tasks.
+                Some(_) => format!(
+                    "another prentice is at work on the data folder; once it is done, prentice tasks resume {id}"
+                ),
+                None => return at_rest(app, task).with_code(0),
+            };
+            let text = format!("{id} is {word}; {goes_on}");
             let object =
                 json!({ "schema_version": SCHEMA_VERSION, "task": id.to_string(), "stage": word });
             Ending::both(0, &text, object)
