@@ -1,6 +1,7 @@
 //! Composition root: builds the ports, owns the clock and randomness, and knows what one machine is made of.
 
 pub mod demo;
+mod earlier;
 mod error;
 mod local;
 mod request;

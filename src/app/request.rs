@@ -276,57 +276,6 @@ impl App {
         })
     }
 
-    /// Finishes what a kill interrupted in the same repository, asks the repository what became of results, and
-    /// names what waits elsewhere.
-    async fn finish_interrupted(
-        &self,
-        worker: &Arc<Worker>,
-        new: &NewTask,
-        say: &(dyn Fn(&str) + Sync),
-    ) -> Result<(), AppError> {
-        let live = TaskFilter {
-            live: true,
-            repository: None,
-        };
-        self.take_over(worker).await?;
-        let here = |task: &Task| task.issue.repository == new.issue.repository;
-        let mut unfinished = Vec::new();
-        for task in &self.unfinished().await? {
-            if here(task) {
-                say(&format!("{} was interrupted; finishing it first", task.id));
-                unfinished.push(task.id);
-            } else {
-                let (id, place) = (task.id, &task.issue.repository);
-                say(&format!(
-                    "{id} in {place} was interrupted: prentice tasks resume {id}"
-                ));
-            }
-        }
-        if !unfinished.is_empty() {
-            let filter = Filter {
-                tasks: Some(unfinished.clone()),
-                kinds: None,
-            };
-            self.work(worker, &filter).await?;
-            for id in unfinished {
-                say(&format!("{id} is {} now", self.task(id).await?.word()));
-            }
-        }
-        self.sweep(worker, Some(&new.issue.repository)).await?;
-        for record in self.store.tasks(&live).await? {
-            let task = record.task;
-            if here(&task) && task.issue.source == new.issue.source && task.issue.source != "-" {
-                say(&format!(
-                    "{} is an older task of {}: it is {}",
-                    task.id,
-                    task.issue.source,
-                    task.word()
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// Asks the repositories what became of published results, and decides what follows.
     pub(super) async fn sweep(
         &self,

@@ -312,3 +312,101 @@ fn a_full_disk_leaves_the_stage_as_it_was_and_resume_finishes_it() {
     assert_eq!(done["stage"], "needs-review");
     assert_eq!(road.agent_branches().len(), 1);
 }
+
+/// Says that it is half done, and is done a moment later; a kill between the two finds it at work.
+fn slow() -> String {
+    sh(r#"echo "{\"type\":\"step\",\"text\":\"half done\"}"; sleep 2; echo right > answer.txt"#)
+}
+
+#[test]
+fn while_one_is_at_work_a_rejection_of_another_task_leaves_nothing_at_once() {
+    let road = Road::new();
+    road.run(FIX).ends(0);
+    road.run(&sh("echo right > answer.txt; echo x > LICENSE"))
+        .ends(7);
+    let agent = half();
+    let mut run = road.start(&agent);
+    run.says("agent: half done");
+    // What the one at work does not do for others is told with the way to have it done.
+    road.prentice(&["tasks", "approve", "T-2", "r1"])
+        .ends(0)
+        .says("once it is done, prentice tasks resume T-2");
+    road.prentice(&["tasks", "reject", "T-1"])
+        .ends(0)
+        .says("only the record is left");
+    assert!(road.agent_branches().is_empty());
+    assert!(road.files("state/prentice/tasks/T-1").is_empty());
+    assert_eq!(road.stage("T-1"), "rejected");
+    run.signal(Signal::INT);
+    run.end().ends(130);
+    assert_eq!(road.stage("T-3"), "queued");
+    road.prentice(&["tasks", "resume", "T-2"]).ends(0);
+    assert_eq!(road.agent_branches().len(), 1);
+}
+
+#[test]
+fn an_older_task_that_cannot_be_finished_decides_neither_the_end_nor_the_json_of_a_run() {
+    let road = Road::new();
+    let agent = slow();
+    let mut words = road.run_words(&agent).to_vec();
+    words.extend(["--out", "out"]);
+    let mut run = Running::start(road.command(&words));
+    run.says("agent: half done");
+    run.signal(Signal::KILL);
+    run.end().ends(-1009);
+    // Its reports can be written nowhere any more.
+    fs::remove_dir_all(road.path("out")).unwrap();
+    road.write("out", "a file\n");
+    let ran = road.run(FIX).ends(0);
+    assert_eq!(ran.json()["task"], "T-2");
+    let ran = ran
+        .says("T-1 could not be finished")
+        .says("prentice tasks resume T-1");
+    assert!(ran.err.contains("out"), "{}", ran.err);
+
+    fs::remove_file(road.path("out")).unwrap();
+    road.prentice(&["tasks", "resume", "T-1"]).ends(0);
+    assert_eq!(road.agent_branches().len(), 2);
+}
+
+#[test]
+fn a_deleted_repository_keeps_no_other_task_and_its_own_can_be_ended() {
+    let road = Road::new();
+    road.git_in(".", &["clone", "-q", "repo", "other"]);
+    // A repository around it is another one.
+    road.git_in(".", &["init", "-q", "-b", "main", "."]);
+    let agent = slow();
+    for repo in ["other", "repo"] {
+        let words = [
+            "--json",
+            "run",
+            "issue.md",
+            "--repo",
+            repo,
+            "--agent-cmd",
+            &agent,
+        ];
+        let mut run = Running::start(road.command(&words));
+        run.says("agent: half done");
+        run.signal(Signal::KILL);
+        run.end().ends(-1009);
+    }
+    fs::remove_dir_all(road.path("other")).unwrap();
+    let resumed = road.prentice(&["--json", "tasks", "resume"]).ends(10);
+    assert_eq!(resumed.json()["task"], "T-2");
+    let resumed = resumed
+        .says("the repository of T-1")
+        .says("prentice tasks reject T-1");
+    assert!(!resumed.err.contains("--repo"), "{}", resumed.err);
+    assert_eq!(road.stage("T-2"), "needs-review");
+
+    road.run(FIX)
+        .ends(0)
+        .says("not there any more, was interrupted: prentice tasks reject T-1");
+    road.prentice(&["tasks", "reject", "T-1"])
+        .ends(0)
+        .says("only the record is left");
+    assert_eq!(road.stage("T-1"), "rejected");
+    let ran = road.run(FIX).ends(0);
+    assert!(!ran.err.contains("T-1"), "{}", ran.err);
+}

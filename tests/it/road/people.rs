@@ -318,7 +318,10 @@ fn a_result_that_was_merged_is_merged_and_one_whose_branch_is_gone_is_stopped() 
     let first = road.run(FIX).ends(0).json();
     let second = road.run(FIX).ends(0);
     assert!(
-        second.err.contains("T-1 is an older task of"),
+        second.err.contains("1 older task of")
+            && second
+                .err
+                .contains("(T-1 is needs-review): prentice tasks list"),
         "{}",
         second.err
     );
