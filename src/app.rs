@@ -8,15 +8,16 @@ mod request;
 mod tasks;
 mod upkeep;
 mod verify;
+mod visible;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+pub use error::{AppError, Said};
 pub use local::Told;
 pub use request::{Prepared, Repository, RunOrder, agent_words, read_issue};
-pub use error::{AppError, Said};
 pub use tasks::Changed;
 pub use verify::{Refereed, VerifyOrder};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::local::{mirror, toolchains};
-use super::{App, AppError, Said};
+use super::{App, AppError, Said, visible};
 use crate::agent::Program;
 use crate::config::{self, Origins};
 use crate::domain::brief::{self, BriefError, Survey};
@@ -87,6 +87,9 @@ impl App {
         for line in repository.told() {
             say(&line);
         }
+        if let Some(out) = &order.out {
+            visible::writable(out)?;
+        }
         let survey = &repository.survey;
         let mut base = (survey.head.clone(), survey.branch.clone());
         let mut prepared = self.prepare(&repository, &base.0, &order.verify)?;
@@ -109,11 +112,14 @@ impl App {
             say(line);
         }
         if prepared.settings.checks_from == ChecksFrom::Nowhere {
-            return Err(AppError::NoChecks(
-                "nothing says how to verify this repository, so nothing was started; name a command, \
-                 as in --verify 'make check', or add a [[verify]] to .github/prentice.toml"
-                    .to_owned(),
-            ));
+            return Err(AppError::NoChecks(Said::new(
+                "nothing says how to verify this repository, so nothing was started",
+                "name a command, as in --verify 'make check', or add a [[verify]] to .github/prentice.toml",
+            )));
+        }
+        let chains = toolchains(&self.env, &repository.user, &self.server.sandbox.toolchains);
+        if let AgentSpec::Command { argv } = &order.agent {
+            visible::program(argv, &chains, &prepared, &self.env)?;
         }
         let new = self.new_task(&repository, base, prepared, &order)?;
         let lock = self.lock_or_fail(&order.command)?;
@@ -124,8 +130,8 @@ impl App {
             facts.method.name(),
             facts.limits.name()
         ));
-        for line in self.toolchains_of(&repository) {
-            say(&line);
+        for line in &chains.told {
+            say(line);
         }
         let worker = self.worker(lock);
         self.finish_interrupted(&worker, &new, say).await?;
@@ -391,13 +397,6 @@ impl Repository {
             told.push("files in LFS are left as pointers".to_owned());
         }
         told
-    }
-}
-
-impl App {
-    /// What of this machine is mounted for a repository, line by line.
-    fn toolchains_of(&self, repository: &Repository) -> Vec<String> {
-        toolchains(&self.env, &repository.user, &self.server.sandbox.toolchains).told
     }
 }
 
