@@ -39,8 +39,11 @@ pub(super) enum TasksCommand {
         /// The task, as T-1
         id: TaskId,
         /// `1: A; 2: …`, `defaults`, or plain words
-        #[arg(required = true)]
-        text: Vec<String>,
+        #[arg(allow_hyphen_values = true)]
+        text: String,
+        // A list of words that may begin with a dash would take the options behind it as well.
+        #[arg(hide = true)]
+        more: Vec<String>,
     },
     /// Accept exactly what is asked
     Approve {
@@ -54,7 +57,10 @@ pub(super) enum TasksCommand {
         /// The task, as T-1
         id: TaskId,
         /// One request (scope, deps): the work goes on without it. Else the reason
-        words: Vec<String>,
+        #[arg(allow_hyphen_values = true)]
+        words: Option<String>,
+        #[arg(hide = true)]
+        more: Vec<String>,
     },
     /// Try again
     Retry {
@@ -93,8 +99,9 @@ async fn perform(context: &Context, app: &App, command: TasksCommand) -> Result<
         TasksCommand::List { state, live } => list(app, state.as_deref(), live).await,
         TasksCommand::Show { id } => show(app, id).await,
         TasksCommand::Logs { id } => logs(app, id).await,
-        TasksCommand::Answer { id, text } => {
-            act(app, id, typed("answer", &text.join(" "))?, line).await
+        TasksCommand::Answer { id, text, more } => {
+            let text = joined(Some(text), more);
+            act(app, id, typed("answer", &text)?, line).await
         }
         TasksCommand::Approve { id, target } => {
             act(
@@ -105,8 +112,9 @@ async fn perform(context: &Context, app: &App, command: TasksCommand) -> Result<
             )
             .await
         }
-        TasksCommand::Reject { id, words } => {
-            act(app, id, typed("reject", &words.join(" "))?, line).await
+        TasksCommand::Reject { id, words, more } => {
+            let words = joined(words, more);
+            act(app, id, typed("reject", &words)?, line).await
         }
         TasksCommand::Retry { id, budget, fresh } => {
             let budget = budget.map(|budget| format!("--budget={budget}"));

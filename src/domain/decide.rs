@@ -4,6 +4,7 @@
 //! question no longer asked is [`Decision::Stale`] and moves nothing. A person's
 //! act that does not fit is [`Decision::Refused`] with what is true now.
 
+mod answer;
 mod approval;
 mod next;
 mod not_now;

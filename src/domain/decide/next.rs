@@ -1,5 +1,6 @@
 //! How a task gets from one stage to the next: each way once.
 
+use super::answer;
 use super::approval::{asked_now, granted_by};
 use super::verdict::verdict;
 use super::{Decision, NotNow, refused};
@@ -308,6 +309,9 @@ impl Next {
         text: &str,
     ) -> Decision {
         match about {
+            About::Brief if text.trim().eq_ignore_ascii_case("defaults") => {
+                refused(NotNow::NoDefaults)
+            }
             About::Brief => {
                 match brief::with_answer(
                     &self.task.brief,
@@ -324,9 +328,9 @@ impl Next {
                 }
             }
             About::Work => {
-                let text = match resolve_answer(questions, text) {
+                let text = match answer::resolve(questions, text) {
                     Ok(text) => text,
-                    Err(number) => return refused(NotNow::NoDefault { number }),
+                    Err(why) => return refused(why),
                 };
                 self.task.notes.push(Note {
                     by: by.to_owned(),
@@ -456,19 +460,4 @@ impl Next {
         });
         self.queue(Waiting::Slot)
     }
-}
-
-/// The answer as the agent reads it; the number of the first question without a default when `defaults` was typed.
-fn resolve_answer(questions: &[Question], text: &str) -> Result<String, usize> {
-    if !text.trim().eq_ignore_ascii_case("defaults") {
-        return Ok(text.to_owned());
-    }
-    let mut lines = Vec::new();
-    for (index, question) in questions.iter().enumerate() {
-        match &question.default {
-            Some(default) => lines.push(format!("{}: {default}", index + 1)),
-            None => return Err(index + 1),
-        }
-    }
-    Ok(lines.join("\n"))
 }

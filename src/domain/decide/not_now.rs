@@ -36,6 +36,15 @@ pub enum NotNow {
         /// Why.
         why: String,
     },
+    /// The answer is to a question that nobody asked.
+    NoQuestion {
+        /// The number given.
+        number: usize,
+        /// How many were asked.
+        asked: usize,
+    },
+    /// What is missing in the brief has no default.
+    NoDefaults,
     /// A question has no default, so `defaults` does not answer it.
     NoDefault {
         /// The question's number.

@@ -193,6 +193,11 @@ pub fn not_now(task: &Task, why: &NotNow, voice: &Voice) -> String {
             format!("the text is another one by now; its digest is {digest}")
         }
         NotNow::BadAnswer { why } => format!("the answer cannot be used: {why}"),
+        NotNow::NoQuestion { number, asked } => match asked {
+            1 => format!("there is no question {number}; only one was asked"),
+            asked => format!("there is no question {number}; asked are 1 to {asked}"),
+        },
+        NotNow::NoDefaults => "nothing asked here has a default; answer in words".to_owned(),
         NotNow::NoDefault { number } => {
             format!("question {number} has no default; answer it in words")
         }
