@@ -344,10 +344,21 @@ impl App {
     pub(super) async fn work(&self, worker: &Arc<Worker>, filter: &Filter) -> Result<(), AppError> {
         let (interrupted, code) = (Arc::clone(worker), Arc::clone(&self.interrupted));
         let by = self.user();
+        let (told, task) = (self.told.clone(), filter.tasks.iter().flatten().next());
+        let task = task.copied().unwrap_or(TaskId(0));
         let guard = tokio::spawn(async move {
             code.store(signalled().await, Ordering::SeqCst);
+            told(
+                task,
+                "interrupted: ending what runs, and keeping the work; once more ends at once",
+            );
             interrupted.interrupt(&by);
-            std::process::exit(signalled().await);
+            let code = signalled().await;
+            told(
+                task,
+                "ended at once: prentice tasks resume goes on from what was stored",
+            );
+            std::process::exit(code);
         });
         let settled = worker.settle_beside_others(filter).await;
         guard.abort();

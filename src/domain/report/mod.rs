@@ -8,6 +8,7 @@
 mod data;
 mod journal;
 mod json;
+mod outcome;
 mod page;
 mod pull;
 mod status;

@@ -2,8 +2,8 @@
 
 use super::super::evidence::{CheckEvidence, Seen};
 use super::super::gates::{Finding, Outcome};
-use super::super::task::{About, AgentSpec, Failure, RunResult, Stage, Task, Waiting};
-use super::{LogPath, Voice, asked_name, current_result, exit_words, passes, telling};
+use super::super::task::{About, AgentSpec, ApprovalOf, Failure, RunResult, Stage, Task, Waiting};
+use super::{LogPath, Voice, asked_name, current_result, exit_words, outcome, passes, telling};
 
 /// The last lines on a terminal: label and text, control characters removed. `report` as in [`result_json`].
 #[must_use]
@@ -14,7 +14,7 @@ pub fn summary_lines(
 ) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> = Vec::new();
     let result = current_result(task);
-    if let Some(result) = result {
+    if let Some(result) = result.filter(|_| !outcome::is_withdrawn(task)) {
         let figures = format!(
             "(base {} → {}, {})",
             result.base.short(),
@@ -35,7 +35,9 @@ pub fn summary_lines(
             "failed",
             format!("{}: {}", failure.class.word(), failure.message),
         )),
-        Stage::AwaitingApproval { .. } => {
+        Stage::AwaitingApproval {
+            of: ApprovalOf::Result,
+        } => {
             if let Some(revision) = &task.revision {
                 for ask in revision.open_asks() {
                     lines.push(("asks", placed(ask)));
@@ -52,7 +54,7 @@ pub fn summary_lines(
                 lines.push(("asks", format!("{number}. {first}{default}")));
             }
         }
-        _ => {}
+        _ => lines.extend(outcome::lines(task)),
     }
     if let Some(report) = report {
         lines.push(("report", report.to_owned()));

@@ -250,7 +250,10 @@ fn a_branch_that_was_reviewed_at_a_person_s_head_survives_the_rejection_too() {
     let theirs = commit_on(&road, branch, "more.txt");
     // The look at the list takes their head over as the one in review.
     assert_eq!(road.stage("T-1"), "needs-review");
-    road.prentice(&["tasks", "reject", "T-1"]).ends(0);
+    road.prentice(&["tasks", "reject", "T-1"])
+        .ends(0)
+        .says("commits that are not ours")
+        .says(&format!("git branch -D {branch}"));
     assert_eq!(road.agent_branches(), [(branch.to_owned(), theirs)]);
     road.prentice(&["tasks", "show", "T-1"])
         .ends(0)
