@@ -196,7 +196,7 @@ impl UserRepo {
                 let hint = if repo.is_shallow() {
                     "; the clone is shallow: `git fetch --unshallow`"
                 } else {
-                    ""
+                    "; name a base that has one with --base"
                 };
                 let (a, b) = (a.short(), b.short());
                 Err(Error::NotFound(format!(
@@ -221,7 +221,8 @@ impl UserRepo {
         Ok(a == b || repo.graph_descendant_of(b, a)?)
     }
 
-    /// The default branch: what `origin/HEAD` names, else `main`, `master`, else the branch of `HEAD`.
+    /// The default branch: what `origin/HEAD` names, else `main`, else `master`. Never the branch of `HEAD`: what is
+    /// compared with itself is always fine.
     ///
     /// # Errors
     /// [`Error::NotFound`] when none of these is a branch.
@@ -236,8 +237,6 @@ impl UserRepo {
                     .strip_prefix("refs/remotes/origin/")
                     .map(str::to_owned)
             });
-        let current = repo.head().ok().filter(git2::Reference::is_branch);
-        let current = current.and_then(|h| h.shorthand().ok().map(str::to_owned));
         let mut names = Vec::new();
         if let Some(name) = remote {
             names.push((name.clone(), format!("refs/heads/{name}")));
@@ -246,13 +245,8 @@ impl UserRepo {
                 format!("refs/remotes/origin/{name}"),
             ));
         }
-        for name in ["main", "master"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(current)
-        {
-            let full = format!("refs/heads/{name}");
-            names.push((name, full));
+        for name in ["main", "master"] {
+            names.push((name.to_owned(), format!("refs/heads/{name}")));
         }
         for (name, full) in names {
             if let Ok(commit) = repo.find_reference(&full).and_then(|r| r.peel_to_commit()) {
@@ -263,7 +257,8 @@ impl UserRepo {
             }
         }
         Err(Error::NotFound(
-            "no default branch was found; name a base with --base".to_owned(),
+            "no default branch was found (neither origin/HEAD nor main nor master), so there is nothing to compare with; name a base with --base"
+                .to_owned(),
         ))
     }
 
