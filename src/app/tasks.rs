@@ -282,7 +282,7 @@ impl App {
     /// What a task shows on its surface.
     #[must_use]
     pub fn status(&self, task: &Task) -> String {
-        report::status(task, self.now(), &report::Voice::local())
+        text::unmarked(&report::status(task, self.now(), &report::Voice::local()))
     }
 }
 

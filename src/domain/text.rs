@@ -6,10 +6,12 @@
 //! [`harmless`] (no Markdown). Each takes raw text; none may be applied to the output of another.
 
 mod redact;
+mod unmarked;
 
 use super::ident::RepoPath;
 
 pub use redact::{Found, Redactor};
+pub use unmarked::unmarked;
 
 /// Inline Markdown that shows `text` on one line and does nothing else, in a table cell too.
 ///
