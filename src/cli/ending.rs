@@ -76,19 +76,30 @@ impl Ending {
 pub(super) fn exit(context: &Context, done: Result<Ending, AppError>) -> i32 {
     match done {
         Ok(ending) => {
-            if context.json {
+            let printed = if context.json {
                 let text = &ending.text;
                 let wrapped = || json!({ "schema_version": SCHEMA_VERSION, "text": text });
-                out(&ending.json.unwrap_or_else(wrapped).to_string());
+                out(&ending.json.unwrap_or_else(wrapped).to_string())
             } else {
-                out(ending.text.trim_end_matches('\n'));
+                out(ending.text.trim_end_matches('\n'))
+            };
+            if let Err(why) = printed {
+                context
+                    .screen
+                    .error(&format!("error: the result could not be printed: {why}"));
+                // A result that nobody got is no success.
+                return match ending.code {
+                    0 => 10,
+                    code => code,
+                };
             }
             ending.code
         }
         Err(error) => {
             let (code, name) = error_code(&error);
             if context.json {
-                out(&error_json(&error, name).to_string());
+                // Nothing better can be said of an error than its code.
+                let _ = out(&error_json(&error, name).to_string());
             } else if let AppError::Config(mistakes) = &error {
                 context
                     .screen
@@ -101,13 +112,18 @@ pub(super) fn exit(context: &Context, done: Result<Ending, AppError>) -> i32 {
     }
 }
 
-fn out(text: &str) {
+fn out(text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     if text.is_empty() {
-        return;
+        return Ok(());
     }
-    // A reader that went away, as `head` does, is no error of ours.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    let mut stdout = std::io::stdout().lock();
+    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    match written {
+        // A reader that went away, as `head` does, is no error of ours.
+        Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Exit codes of errors, and their names in JSON.
@@ -118,6 +134,7 @@ fn error_code(error: &AppError) -> (i32, &'static str) {
         AppError::NotNow(_) => (2, "not-now"),
         AppError::Config(_) => (3, "config"),
         AppError::NoChecks(_) => (3, "no-checks"),
+        AppError::NoAgent(_) => (3, "no-agent"),
         AppError::NotFound(_) => (5, "not-found"),
         AppError::NeedsInfo(_) => (7, "needs-info"),
         AppError::Host(_) => (10, "host"),
@@ -138,12 +155,13 @@ fn error_json(error: &AppError, name: &str) -> Value {
 pub(super) fn usage(text: &str, code: i32) -> i32 {
     let (message, hint) = text.split_once("\n\n").unwrap_or((text, ""));
     let error = json!({ "code": "usage", "message": message.trim(), "hint": hint.trim() });
-    out(&json!({ "schema_version": SCHEMA_VERSION, "error": error }).to_string());
+    let object = json!({ "schema_version": SCHEMA_VERSION, "error": error });
+    // Nothing better can be said of it than its code.
+    let _ = out(&object.to_string());
     code
 }
 
 /// The exit code of a task that came to rest.
-        AppError::NoAgent(_) => (3, "no-agent"),
 pub(crate) fn code_of(task: &Task) -> i32 {
     match &task.stage {
         Stage::InReview { .. } | Stage::TakenOver { .. } => 0,
