@@ -284,7 +284,10 @@ fn forge_error(error: git::Error) -> forge::Error {
                 why,
             }
         }
-        git::Error::Unusable(what) => forge::Error::Invalid { what, why },
+        git::Error::Unusable(_) => forge::Error::Invalid {
+            what: "the task branch".to_owned(),
+            why,
+        },
         git::Error::Disk { .. } => forge::Error::Unavailable {
             what: "the repository".to_owned(),
             why,

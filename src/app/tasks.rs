@@ -66,6 +66,11 @@ impl App {
     /// [`AppError::NotFound`].
     pub async fn logs(&self, id: TaskId) -> Result<Vec<(String, Digest, Vec<u8>)>, AppError> {
         let names = log_names(&self.task(id).await?);
+        // Who printed what is known once a run came to a result.
+        let unnamed = match names.is_empty() {
+            true => "set-up or check of a run without a result yet",
+            false => "set-up, or an earlier try",
+        };
         let mut all = Vec::new();
         for artifact in self.store.artifacts(id).await? {
             let name = match artifact.kind {
@@ -73,7 +78,7 @@ impl App {
                 ArtifactKind::Transcript => "agent".to_owned(),
                 ArtifactKind::Log => {
                     let known = names.get(&artifact.sha256).cloned();
-                    known.unwrap_or_else(|| "set-up, or an earlier try".to_owned())
+                    known.unwrap_or_else(|| unnamed.to_owned())
                 }
             };
             if let Some(bytes) = self.store.artifact(&artifact.sha256).await? {
@@ -249,6 +254,11 @@ impl App {
                 if !removing || tokio::time::Instant::now() > patience {
                     return Ok(Waited::Decided(Box::new(task)));
                 }
+            } else if tokio::time::Instant::now() > patience {
+                return Err(AppError::Host(Said::new(
+                    "the prentice at work on the data folder did not take it within 30 s",
+                    "it is stored, and decided by the next one",
+                )));
             }
             if let Some(lock) = self.lock(command)? {
                 return Ok(Waited::Free(lock));
@@ -257,11 +267,6 @@ impl App {
             let _ = tokio::time::timeout(Duration::from_millis(250), changes.changed()).await;
         }
     }
-            } else if tokio::time::Instant::now() > patience {
-                return Err(AppError::Host(Said::new(
-                    "the prentice at work on the data folder did not take it within 30 s",
-                    "it is stored, and decided by the next one",
-                )));
 
     async fn refused(&self, input: crate::store::InputId) -> Result<(), AppError> {
         match self.store.outcome(input).await? {
@@ -279,11 +284,26 @@ impl App {
         self.sweep(&worker, None).await
     }
 
+    /// Whether a task has something to be done and nobody is left who does it: what a kill leaves.
+    #[must_use]
+    pub fn is_interrupted(&self, task: &Task) -> bool {
+        let free = || matches!(self.lock("prentice tasks"), Ok(Some(_)));
+        task.outstanding().is_some() && task.whose_turn().is_none() && free()
+    }
+
     /// What a task shows on its surface.
     #[must_use]
     pub fn status(&self, task: &Task) -> String {
         text::unmarked(&report::status(task, self.now(), &report::Voice::local()))
     }
+}
+
+/// How waiting for another process ended.
+enum Waited {
+    /// It decided; this is the task then.
+    Decided(Box<Task>),
+    /// It is gone, and the lock is ours.
+    Free(Arc<DataLock>),
 }
 
 fn needs_sandbox(task: &Task) -> bool {
@@ -298,14 +318,6 @@ fn log_names(task: &Task) -> BTreeMap<Digest, String> {
         .as_ref()
         .map(|revision| revision.result.evidence.as_slice());
     for check in result.unwrap_or(&task.evidence_without_result) {
-/// How waiting for another process ended.
-enum Waited {
-    /// It decided; this is the task then.
-    Decided(Box<Task>),
-    /// It is gone, and the lock is ours.
-    Free(Arc<DataLock>),
-}
-
         for (side, runs) in [("base", &check.base), ("result", &check.head)] {
             for seen in runs {
                 let name = format!("check {} on {side}", check.name);

@@ -160,6 +160,8 @@ async fn resume_all(context: &Context, app: &App) -> Result<Ending, AppError> {
             break;
         }
     }
+    let ending = last.or(trouble).map(|ending| ending.with_code(worst));
+    Ok(ending.unwrap_or_else(|| Ending::text(0, "nothing is interrupted")))
 }
 
 async fn act(app: &App, id: TaskId, event: Event, line: &str) -> Result<Ending, AppError> {
@@ -168,8 +170,6 @@ async fn act(app: &App, id: TaskId, event: Event, line: &str) -> Result<Ending, 
 }
 
 fn changed_ending(app: &App, changed: &Changed) -> Ending {
-    let ending = last.or(trouble).map(|ending| ending.with_code(worst));
-    Ok(ending.unwrap_or_else(|| Ending::text(0, "nothing is interrupted")))
     match changed {
         Changed::Here(task) => {
             let ending = at_rest(app, task);
@@ -207,9 +207,13 @@ async fn list(app: &App, state: Option<&str>, live: bool) -> Result<Ending, AppE
     let mut tasks = app.tasks(live).await?;
     tasks.retain(|task| state.is_none_or(|state| task.word() == state));
     let row = |task: &Task| {
-        let turn = task
-            .whose_turn()
-            .map_or(String::new(), |who| format!("your turn: {who}"));
+        let turn = match task.whose_turn() {
+            Some(who) => format!("your turn: {who}"),
+            None if app.is_interrupted(task) => {
+                format!("interrupted: prentice tasks resume {}", task.id)
+            }
+            None => String::new(),
+        };
         let title = text::harmless(text::clip(&task.brief.title, 60).as_bytes());
         format!(
             "{:<6} {:<14} {}  {:<60}  {turn}",
@@ -251,7 +255,20 @@ async fn list(app: &App, state: Option<&str>, live: bool) -> Result<Ending, AppE
 async fn show(app: &App, id: TaskId) -> Result<Ending, AppError> {
     let task = app.show(id).await?;
     let journal = app.journal(id).await?;
-    let mut lines = vec![app.status(&task), String::new(), "Journal (UTC)".to_owned()];
+    let now = match app.is_interrupted(&task) {
+        // The page says what the task waits for; here nobody is left who would do it.
+        true => format!(
+            "{id} was interrupted: it is {}, and nobody is at work on it.\n\n\
+             Your turn: prentice tasks resume {id}{}",
+            task.word(),
+            match task.is_final() {
+                true => " (removes what is left of it)".to_owned(),
+                false => format!(", or prentice tasks reject {id}"),
+            }
+        ),
+        false => app.status(&task),
+    };
+    let mut lines = vec![now, String::new(), "Journal (UTC)".to_owned()];
     lines.extend(
         journal
             .iter()

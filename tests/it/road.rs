@@ -6,6 +6,7 @@ mod interrupted;
 mod limits;
 mod people;
 mod referee;
+mod told;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
