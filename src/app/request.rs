@@ -356,7 +356,7 @@ impl App {
             let code = signalled().await;
             told(
                 task,
-                "ended at once: prentice tasks resume goes on from what was stored",
+                &format!("ended at once: prentice tasks resume {task} does the run anew"),
             );
             std::process::exit(code);
         });
