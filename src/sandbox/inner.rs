@@ -20,6 +20,7 @@ use super::confine;
 use super::mounts::{self, failure};
 use super::process::{
     child_signals, close_from_three, default_signals, die_with_parent, loopback_up, redirect,
+    unblock_signals,
 };
 use super::wire::{self, Boot, Failure, How, Incoming, Reply, Run, Stage, Watch};
 
@@ -172,6 +173,8 @@ fn inner_half(
     confine::seccomp().map_err(confined("seccomp"))?;
 
     let wired = |e: io::Error| failure(Stage::Wire, "the control socket", &e);
+    // To PID 1 of a namespace a default disposition means that the signal does nothing.
+    default_signals();
     let children = child_signals().map_err(wired)?;
     wire::send(control, &Reply::Ready { landlock_abi }, &[]).map_err(wired)?;
     serve(control, incoming, &children, boot.watch).map_err(wired)
@@ -446,7 +449,7 @@ fn become_command(
     if let Err(e) = close_from_three(true) {
         return e.raw_os_error().unwrap_or(libc::EBADF);
     }
-    default_signals();
+    unblock_signals();
     let mut worst = libc::ENOENT;
     for candidate in candidates {
         // SAFETY: the path is nul-terminated; both lists end with null and point to strings that

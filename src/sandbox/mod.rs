@@ -30,6 +30,7 @@
 
 mod confine;
 mod inner;
+mod launch;
 mod limits;
 mod mounts;
 mod native;

@@ -77,7 +77,7 @@ impl Killer {
 }
 
 /// All that exists of a session outside itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Body {
     /// The outer half of the inner process; none when it was waited for.
     pub(super) child: Option<Child>,
@@ -88,33 +88,48 @@ pub(super) struct Body {
 
 impl Body {
     /// Kills everything and waits for the kernel's word: a pidfd is readable when its process is
-    /// gone, and PID 1 goes only after everything else of its namespace.
-    pub(super) async fn end(&mut self) -> Result<(), SandboxError> {
+    /// gone, and PID 1 goes only after everything else of its namespace. Then removes what overlay
+    /// left in `layers`.
+    pub(super) async fn end(&mut self, layers: Vec<PathBuf>) -> Result<(), SandboxError> {
         if let Some(pid1) = &self.pid1 {
             pid1.kill();
-            let pid1 = Arc::clone(pid1);
-            if !blocking(move || pid1.gone(KILL_LIMIT)).await? {
-                return Err(SandboxError::Lost(format!(
-                    "a killed sandbox was not gone after {} s",
-                    KILL_LIMIT.as_secs()
-                )));
-            }
         }
-        let (mut child, mut group) = (self.child.take(), std::mem::take(&mut self.group));
-        let left = blocking(move || {
-            if let Some(child) = &mut child {
-                // Without PID 1 it ends by itself; before PID 1 existed it may wait for ever.
-                let _ = child.kill();
-                let _ = child.wait();
-            }
-            let gone = group.remove();
-            (!gone).then(|| group.members())
+        let mut body = std::mem::take(self);
+        let (body, ended) = blocking(move || {
+            let ended = body.finish(&layers);
+            (body, ended)
         })
         .await?;
-        if let Some(members) = left {
+        // What could not be proved to be gone is asked again the next time.
+        if ended.is_err() {
+            *self = body;
+        }
+        ended
+    }
+
+    fn finish(&mut self, layers: &[PathBuf]) -> Result<(), SandboxError> {
+        if let Some(pid1) = &self.pid1
+            && !pid1.gone(KILL_LIMIT)
+        {
             return Err(SandboxError::Lost(format!(
-                "the control group of a killed sandbox still has {members} processes"
+                "a killed sandbox was not gone after {} s",
+                KILL_LIMIT.as_secs()
             )));
+        }
+        if let Some(child) = &mut self.child {
+            // Without PID 1 it ends by itself; before PID 1 existed it may wait for ever.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if !self.group.remove() {
+            return Err(SandboxError::Lost(format!(
+                "the control group of a killed sandbox still has {} processes",
+                self.group.members()
+            )));
+        }
+        for layer in layers {
+            // Nobody may enter this folder.
+            tree::remove(&layer.join("work")).map_err(|e| disk(layer, &e))?;
         }
         self.pid1 = None;
         self.slot = None;
@@ -334,16 +349,7 @@ impl Session for Live {
 
     async fn kill(&mut self) -> Result<(), SandboxError> {
         self.state = State::Dead;
-        self.body.end().await?;
-        let layers = std::mem::take(&mut self.layers);
-        blocking(move || {
-            for layer in layers {
-                // Overlay leaves a folder in it that nobody may enter.
-                tree::remove(&layer.join("work")).map_err(|e| disk(&layer, &e))?;
-            }
-            Ok(())
-        })
-        .await?
+        self.body.end(std::mem::take(&mut self.layers)).await
     }
 }
 
