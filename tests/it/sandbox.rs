@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use prentice::domain::evidence::{Exit, Limit};
 use prentice::sandbox::{
-    Command, Ended, Flow, Limits, Method, Mount, MountKind, Native, Sandbox, SandboxError, Session,
-    Spec, Stdin, Stream, Workspace, remove,
+    Command, Ended, Flow, Limits, LimitsTier, Method, Mount, MountKind, Native, Sandbox,
+    SandboxError, Session, Spec, Stdin, Stream, Workspace, remove,
 };
 
 /// A folder with a work tree, layers and slots; everything in it is gone at the end, whoever owns
@@ -162,6 +162,7 @@ async fn a_command_tells_its_output_and_how_it_ended() {
     assert_eq!((exit, out.as_str()), (GREEN, "300000\nhello\n"));
     let (_, out, _) = run(s, sh("env | sort; id; hostname; pwd")).await;
     insta::assert_snapshot!(out, @r"
+    ASAN_OPTIONS=detect_leaks=0
     HOME=/home/agent
     LANG=C.UTF-8
     LOGNAME=agent
@@ -486,6 +487,160 @@ async fn what_is_written_to_disk_is_limited_and_told() {
             assert_eq!(run(session.as_mut(), sh(script)).await.0, full, "{script}");
         }
     }
+}
+
+#[tokio::test]
+async fn disk_that_is_in_no_folder_or_in_none_that_may_be_read_is_limited_too() {
+    for script in [
+        // Removed while it is open.
+        "exec 3> gone; rm gone; for i in $(seq 60); do head -c 1000000 /dev/zero >&3; done; sleep 20",
+        // The whole work tree closed behind it.
+        "mkdir d; cd d; chmod 000 /work; for i in $(seq 60); do head -c 1000000 /dev/zero > f$i; done; sleep 20",
+    ] {
+        let world = World::new();
+        let mut spec = world.spec();
+        spec.limits.disk_bytes = 20 << 20;
+        let mut session = world.native.prepare(spec).await.unwrap();
+        let (exit, out, err) = run(session.as_mut(), sh(script)).await;
+        let full = Exit::Limit { limit: Limit::Disk };
+        assert_eq!(exit, full, "{script}: {out}{err}");
+    }
+}
+
+/// The kernel ends a write to one large file; who wrote it says so in words and numbers of its own.
+#[tokio::test]
+async fn a_file_too_large_is_told_as_the_limit_whoever_noticed_it_first() {
+    for script in [
+        "head -c 100000000 /dev/zero > f",
+        "head -c 100000000 /dev/zero > f; true; exit 3",
+        "python3 -c \"open('f', 'wb').write(bytes(100000000))\"",
+        "perl -e '$SIG{XFSZ} = \"IGNORE\"; open F, \">f\"; print F \"x\" x 100000000; close F or exit 1'",
+    ] {
+        let world = World::new();
+        let mut spec = world.spec();
+        spec.limits.disk_bytes = 20 << 20;
+        let mut session = world.native.prepare(spec).await.unwrap();
+        let (exit, out, err) = run(session.as_mut(), sh(script)).await;
+        let full = Exit::Limit { limit: Limit::Disk };
+        assert_eq!(exit, full, "{script}: {out}{err}");
+    }
+}
+
+#[tokio::test]
+async fn shared_memory_counts_and_a_shell_that_may_not_fork_is_told_as_the_limit() {
+    let world = World::new();
+    let mut spec = world.spec();
+    spec.limits.memory_bytes = 200 << 20;
+    spec.limits.pids = 32;
+    let mut session = world.native.prepare(spec).await.unwrap();
+    let s = session.as_mut();
+    let shared = "python3 -c \"import mmap, time; m = mmap.mmap(-1, 600 << 20); [m.write(bytes(1 << 20)) for _ in range(600)]; time.sleep(5)\"";
+    let memory = Exit::Limit {
+        limit: Limit::Memory,
+    };
+    assert_eq!(run(s, sh(shared)).await.0, memory);
+    let pids = Exit::Limit { limit: Limit::Pids };
+    let bomb = "for i in $(seq 50); do (sleep 5) & done; exit 2";
+    assert_eq!(run(s, sh(bomb)).await.0, pids);
+    // Over in a moment: only the kernel can have counted it, and without control groups it does not.
+    let (exit, _, err) = run(s, sh("b() { b | b & b; }; b")).await;
+    let counted = s.facts().limits != LimitsTier::Rlimits;
+    assert!(exit == pids || !counted, "{exit:?}: {err}");
+}
+
+#[tokio::test]
+async fn the_standard_streams_can_be_opened_by_name() {
+    let world = World::new();
+    let mut session = world.session().await;
+    let script = "echo one > /dev/stdout; echo two > /dev/stderr; echo three > /dev/fd/1; echo four > /proc/self/fd/2; cat /dev/stdin";
+    let mut command = sh(script);
+    command.stdin = Stdin::Bytes(b"five\n".to_vec());
+    let (exit, out, err) = run(session.as_mut(), command).await;
+    assert_eq!(
+        (exit, out.as_str(), err.as_str()),
+        (GREEN, "one\nthree\nfive\n", "two\nfour\n")
+    );
+}
+
+#[tokio::test]
+async fn a_program_built_with_the_address_sanitizer_is_judged_by_what_it_finds() {
+    let world = World::new();
+    world.write("lower/x.c", "#include <stdlib.h>\nint main(int n, char **a) { char *p = malloc(1); p[n - 1] = 1; free(p); return 0; }\n");
+    let mut session = world.session().await;
+    let s = session.as_mut();
+    let (exit, _, err) = run(s, sh("cc -fsanitize=address -o x x.c && ./x")).await;
+    assert_eq!(exit, GREEN, "{err}");
+    let (exit, _, err) = run(s, sh("./x more")).await;
+    assert!(
+        exit != GREEN && err.contains("heap-buffer-overflow"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn a_credential_file_of_a_tool_chain_is_covered_and_the_rest_is_there() {
+    let world = World::new();
+    for file in [
+        "home/.nvm/versions/node/v1/etc/npmrc",
+        "home/.sdkman/candidates/maven/current/conf/settings.xml",
+        "venv/pip.conf",
+    ] {
+        world.write(file, "canary-8245");
+    }
+    for (file, text) in [
+        (
+            "home/.nvm/versions/node/v1/bin/node",
+            "#!/bin/sh\necho node\n",
+        ),
+        (
+            "home/.sdkman/candidates/maven/current/bin/tool",
+            "#!/bin/sh\necho tool\n",
+        ),
+        ("venv/pyvenv.cfg", "home = /usr/bin\n"),
+    ] {
+        world.write(file, text);
+        fs::set_permissions(world.path(file), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let at = |name: &str| world.path(name).display().to_string();
+    let path = [
+        at("home/.nvm/versions/node/v1/bin"),
+        at("home/.sdkman/candidates/maven/current/bin"),
+        "/usr/bin:/bin".to_owned(),
+    ];
+    let env = BTreeMap::from([
+        ("HOME".to_owned(), at("home")),
+        ("PATH".to_owned(), path.join(":")),
+        ("VIRTUAL_ENV".to_owned(), at("venv")),
+    ]);
+    let found = prentice::sandbox::toolchains::find(&env, &world.path("lower"), Path::new("/work"));
+    let mut spec = world.spec();
+    spec.mounts = found.mounts(&world.path("caches"));
+    spec.env = found.env.clone();
+    spec.files = found.files.clone();
+    let mut session = world.native.prepare(spec).await.unwrap();
+    let s = session.as_mut();
+    let folders = [at("home"), at("venv")].join(" ");
+    let (exit, out, err) = run(
+        s,
+        sh(&format!(
+            "node && tool && find {folders} -type f | sort; grep -r canary {folders}; test $? = 1"
+        )),
+    )
+    .await;
+    assert_eq!(exit, GREEN, "{out}{err}\n{}", found.told.join("\n"));
+    assert!(out.starts_with("node\ntool\n"), "{out}");
+    for file in ["etc/npmrc", "conf/settings.xml", "venv/pip.conf"] {
+        assert!(out.contains(file), "{file} can be found: {out}");
+    }
+    let (_, out, _) = run(
+        s,
+        sh(&format!(
+            "cat {}",
+            at("home/.sdkman/candidates/maven/current/conf/settings.xml")
+        )),
+    )
+    .await;
+    assert_eq!(out, "<settings/>\n");
 }
 
 #[tokio::test]
