@@ -920,7 +920,7 @@ async fn the_user_s_tool_chains_work_without_configuration() {
             .output()
             .unwrap();
         if !outside.status.success() {
-            println!("{program}: not on this host");
+            crate::skip::skipped(&format!("tool chain {program}"), "not on this host");
             continue;
         }
         let started = Instant::now();
@@ -934,6 +934,48 @@ async fn the_user_s_tool_chains_work_without_configuration() {
         tried += 1;
     }
     assert!(tried > 0);
+}
+
+/// A dependency that the user's own npm has in its cache is installed without a network.
+#[tokio::test]
+async fn npm_installs_from_the_warm_cache_of_the_user() {
+    let world = World::new();
+    let package = r#"{"name":"x","version":"1.0.0","scripts":{"test":"node t.js"},"dependencies":{"is-number":"7.0.0"}}"#;
+    world.write("lower/package.json", package);
+    let test = "process.exit(require('is-number')(5) ? 0 : 1)\n";
+    world.write("lower/t.js", test);
+    fs::create_dir(world.path("home")).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let fetched = Process::new("npm")
+        .args(["install", "--no-audit", "--no-fund"])
+        .current_dir(world.path("lower"))
+        .env("HOME", world.path("home"))
+        .env("npm_config_cache", world.path("home/.npm"))
+        .env("npm_config_omit_lockfile_registry_resolved", "false")
+        .output();
+    if !fetched.as_ref().is_ok_and(|done| done.status.success()) {
+        let why = match fetched {
+            Ok(done) => String::from_utf8_lossy(&done.stderr).into_owned(),
+            Err(e) => e.to_string(),
+        };
+        let why = why.lines().next().unwrap_or("no word of it");
+        crate::skip::skipped("npm with a warm cache", why);
+        return;
+    }
+    fs::remove_dir_all(world.path("lower/node_modules")).unwrap();
+    let env = BTreeMap::from([
+        ("HOME".to_owned(), world.path("home").display().to_string()),
+        ("PATH".to_owned(), path),
+    ]);
+    let found = prentice::sandbox::toolchains::find(&env, &world.path("lower"), Path::new("/work"));
+    let mut spec = world.spec();
+    spec.limits.memory_bytes = 4 << 30;
+    spec.mounts = found.mounts(&world.path("caches"));
+    spec.env = found.env.clone();
+    spec.files = found.files.clone();
+    let mut session = world.native.prepare(spec).await.unwrap();
+    let (exit, out, err) = run(session.as_mut(), sh("npm ci && npm test")).await;
+    assert_eq!(exit, GREEN, "{out}{err}\n{}", found.told.join("\n"));
 }
 
 /// A small project of each kind, built and tested offline.
@@ -969,7 +1011,7 @@ const TOOLS: [(&str, &str); 7] = [
 #[test]
 fn all_of_it_holds_for_an_ordinary_user() {
     if !is_root() {
-        println!("skipped: the tests run as an ordinary user already");
+        crate::skip::skipped("sandbox as root", "takes root");
         return;
     }
     let folder = tempfile::Builder::new()
