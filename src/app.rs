@@ -1,5 +1,6 @@
 //! Composition root: builds the ports, owns the clock and randomness, and knows what one machine is made of.
 
+mod crash;
 pub mod demo;
 mod earlier;
 mod error;
@@ -95,7 +96,7 @@ impl App {
         })?;
         make_private(&data)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let steps = steps(&env);
+        let steps = crash::steps(&env);
         let store = store::open(&data, Arc::clone(&clock), Arc::clone(&steps)).await?;
         let helper = std::env::current_exe().map_err(|why| {
             AppError::Host(Said::plain(format!(
@@ -266,61 +267,4 @@ fn make_private(data: &Path) -> Result<(), AppError> {
             "name another with `[server] data_dir`",
         ))
     })
-}
-
-/// Ends the process at the durable step that `PRENTICE_CRASH_AT` names: how the crash tests, and anybody who
-/// does not believe them, kill the shipped program at each point.
-struct CrashAt {
-    at: u64,
-    passed: std::sync::atomic::AtomicU64,
-    log: Option<PathBuf>,
-}
-
-impl CrashAt {
-    fn step(&self, what: &str) {
-        let passed = self
-            .passed
-            .fetch_add(1, std::sync::atomic::Ordering::SeqCst)
-            + 1;
-        if let Some(log) = &self.log {
-            use std::io::Write as _;
-            let file = std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(log);
-            if let Ok(mut file) = file {
-                // The list of points is for the reader of a test; losing a line of it is no harm.
-                let _ = file.write_all(format!("{passed} {what}\n").as_bytes());
-            }
-        }
-        if passed == self.at {
-            // As kill -9: nothing is flushed, no destructor runs.
-            let _ = rustix::process::kill_process(
-                rustix::process::getpid(),
-                rustix::process::Signal::KILL,
-            );
-        }
-    }
-}
-
-impl Steps for CrashAt {
-    fn before(&self, what: &str) {
-        self.step(&format!("before {what}"));
-    }
-
-    fn after(&self, what: &str) {
-        self.step(&format!("after {what}"));
-    }
-}
-
-fn steps(env: &Env) -> Arc<dyn Steps> {
-    let at = env.get("PRENTICE_CRASH_AT").and_then(|at| at.parse().ok());
-    match at {
-        None => Arc::new(store::Unwatched),
-        Some(at) => Arc::new(CrashAt {
-            at,
-            passed: std::sync::atomic::AtomicU64::new(0),
-            log: env.get("PRENTICE_CRASH_LOG").map(PathBuf::from),
-        }),
-    }
 }

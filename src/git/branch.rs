@@ -13,6 +13,7 @@ use std::path::Path;
 
 use git2::{ErrorCode, Oid, Repository, RepositoryOpenFlags};
 
+use super::locks::{free_ref, write_ref};
 use super::mirror::TREE_DEPTH;
 use super::objects::has;
 use super::user::open_error;
@@ -76,10 +77,10 @@ impl UserRepo {
         }
         self.copy_objects(mirror, &repo, target)?;
         let log = "prentice: result";
-        let written = match expected_oid {
+        let written = write_ref(self.common_dir(), &full, || match expected_oid {
             Some(old) => repo.reference_matching(&full, target, true, old, log),
             None => repo.reference(&full, target, false, log),
-        };
+        });
         match written {
             Ok(_) => Ok(()),
             Err(e) => match branch_target(&repo, name)? {
@@ -98,8 +99,13 @@ impl UserRepo {
     pub fn delete_branch(&self, name: &str, expected: &CommitId) -> Result<bool, Error> {
         self.check_name(name)?;
         let repo = self.repo()?;
-        let mut reference = match repo.find_reference(&format!("refs/heads/{name}")) {
-            Err(e) if e.code() == ErrorCode::NotFound => return Ok(false),
+        let full = format!("refs/heads/{name}");
+        let mut reference = match repo.find_reference(&full) {
+            Err(e) if e.code() == ErrorCode::NotFound => {
+                // Killed while it deleted, it may have left its lock.
+                free_ref(self.common_dir(), &full)?;
+                return Ok(false);
+            }
             other => other?,
         };
         if reference.target() != Some(oid(expected)?) {
@@ -112,7 +118,7 @@ impl UserRepo {
         }
         self.refuse_checked_out(name)?;
         // Deletes only while the ref still is what was just read.
-        reference.delete()?;
+        write_ref(self.common_dir(), &full, || reference.delete())?;
         Ok(true)
     }
 

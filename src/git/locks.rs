@@ -1,8 +1,10 @@
-//! Locks on the caches, as `flock` on files that also say when something was last used.
+//! Locks on the caches, as `flock` on files that also say when something was last used, and git's
+//! own locks on refs, which a killed writer leaves behind.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Timestamps};
 
@@ -70,4 +72,57 @@ fn touch(file: &File, path: &Path) -> Result<(), Error> {
         last_modification: now,
     };
     rustix::fs::futimens(file, &times).map_err(|e| disk("mark as used", path)(e.into()))
+}
+
+/// How often a locked ref is tried again.
+const REF_LOCK_EVERY: Duration = Duration::from_millis(20);
+
+/// A ref is locked for milliseconds; one that the same file still locks after so many tries, three
+/// seconds, was locked by a process that is gone.
+const REF_LOCK_TRIES: u32 = 150;
+
+/// Writes one of our refs, `name`, of the repository in `common_dir`: waits while somebody else has
+/// it locked, and removes the lock of a writer that was killed, as git asks its user to do by hand.
+/// The write itself compares, so that a lock taken wrongly could lose nothing.
+pub(super) fn write_ref<T>(
+    common_dir: &Path,
+    name: &str,
+    mut write: impl FnMut() -> Result<T, git2::Error>,
+) -> Result<T, git2::Error> {
+    let lock = common_dir.join(format!("{name}.lock"));
+    let (mut holder, mut tries) = (None, 0);
+    // Whoever comes and goes all the time is not waited for without end.
+    for _ in 0..10 * REF_LOCK_TRIES {
+        match write() {
+            Err(e) if e.code() == git2::ErrorCode::Locked => {}
+            other => return other,
+        }
+        let now = fs::symlink_metadata(&lock)
+            .ok()
+            .map(|m| (m.ino(), m.mtime(), m.mtime_nsec()));
+        tries += 1;
+        if now != holder {
+            (holder, tries) = (now, 0);
+        } else if tries >= REF_LOCK_TRIES {
+            // Without a file it is another lock that is in the way, and not ours to take.
+            if now.is_none() || fs::remove_file(&lock).is_err() {
+                break;
+            }
+        }
+        std::thread::sleep(REF_LOCK_EVERY);
+    }
+    write()
+}
+
+/// Sees to it that nobody has `name` locked: a killed writer's lock would be in the way of others.
+pub(super) fn free_ref(common_dir: &Path, name: &str) -> Result<(), git2::Error> {
+    let lock = common_dir.join(format!("{name}.lock"));
+    write_ref(common_dir, name, || match lock.symlink_metadata() {
+        Ok(_) => Err(git2::Error::new(
+            git2::ErrorCode::Locked,
+            git2::ErrorClass::Reference,
+            format!("{} is there", lock.display()),
+        )),
+        Err(_) => Ok(()),
+    })
 }

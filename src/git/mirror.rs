@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use git2::{ObjectType, Oid, Repository, RepositoryOpenFlags};
 
-use super::locks::{lock_exclusive_now, lock_shared};
+use super::locks::{lock_exclusive_now, lock_shared, write_ref};
 use super::objects::{self, put};
 use super::process::Hardened;
 use super::user::UserRepo;
@@ -95,7 +95,10 @@ impl Mirror {
         // Opened anew: the object database lists packs when opened.
         let repo = self.repo()?;
         tree_of(&repo, commit)?;
-        repo.reference(&mark, oid(commit)?, true, "")?;
+        let id = oid(commit)?;
+        write_ref(&self.git_dir(), &mark, || {
+            repo.reference(&mark, id, true, "")
+        })?;
         Ok(())
     }
 
@@ -128,7 +131,10 @@ impl Mirror {
         let old = found.first().map(git2::Commit::tree_id);
         objects::added(&repo, old, tree.id(), &mut new)?;
         objects::sync(&self.git_dir().join("objects"), &new)?;
-        repo.reference(&format!("refs/prentice/result/{id}"), id, true, "")?;
+        let mark = format!("refs/prentice/result/{id}");
+        write_ref(&self.git_dir(), &mark, || {
+            repo.reference(&mark, id, true, "")
+        })?;
         commit_id(id)
     }
 
@@ -137,11 +143,9 @@ impl Mirror {
     /// # Errors
     /// [`Error::Disk`], [`Error::Internal`]. A commit that is not kept is no error.
     pub fn forget(&self, commit: &CommitId) -> Result<(), Error> {
-        match self
-            .repo()?
-            .find_reference(&format!("refs/prentice/result/{commit}"))
-        {
-            Ok(mut reference) => Ok(reference.delete()?),
+        let mark = format!("refs/prentice/result/{commit}");
+        match self.repo()?.find_reference(&mark) {
+            Ok(mut reference) => Ok(write_ref(&self.git_dir(), &mark, || reference.delete())?),
             Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(()),
             Err(e) => Err(e.into()),
         }

@@ -4,26 +4,26 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{DiskWatch, Parents};
-use super::plan::{self, Host};
+use super::disk::DiskWatch;
+use super::host::Host;
+use super::launch::Launcher;
+use super::limits::Parents;
+use super::plan;
 use super::refusal::Refused;
 use super::session::{Body, Control, Live, Pid1, State, blocking, disk, environment, lost};
 use super::wire::{Boot, Incoming, Reply, Watch};
 use super::{
     Command, Ended, Facts, Flow, LimitsTier, Method, MountKind, Sandbox, SandboxError, Session,
-    Spec, Stdin, Stream, inner, tree,
+    Spec, Stdin, Stream, tree,
 };
 
 /// First host uid and gid of slots: far from people, system users and sub-id ranges.
@@ -41,7 +41,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// The native launcher: namespaces of the kernel, by running the given program once more.
 #[derive(Debug)]
 pub struct Native {
-    helper: PathBuf,
+    launcher: Launcher,
     slots: PathBuf,
     parents: Parents,
 }
@@ -53,7 +53,7 @@ impl Native {
     #[must_use]
     pub fn new(helper: PathBuf, slots: PathBuf) -> Self {
         Self {
-            helper,
+            launcher: Launcher::new(helper),
             slots,
             parents: Parents::find(),
         }
@@ -106,7 +106,7 @@ impl Native {
         let layers = layers(spec);
         let folders: Vec<PathBuf> = layers.iter().map(|(_, layer)| layer.clone()).collect();
         let uppers: Vec<PathBuf> = folders.iter().map(|layer| layer.join("upper")).collect();
-        let (slot, group, disk) = blocking(move || {
+        let (slot, group, mut disk) = blocking(move || {
             let slot = Slot::take(&slots)?;
             parents.reclaim(&slot.group);
             let owner = root.then_some(slot.id);
@@ -127,30 +127,24 @@ impl Native {
         .await??;
 
         let tier = group.tier();
+        let owner = slot.id;
         let boot = Boot {
-            slot: root.then_some(slot.id),
+            slot: root.then_some(owner),
             plan,
-            file_bytes: limits.disk_bytes,
+            // So much above that a file which meets it is over the limit that is watched and told.
+            file_bytes: limits.disk_bytes.saturating_add(1 << 20),
             watch: (tier == LimitsTier::Rlimits).then_some(Watch {
                 memory_bytes: limits.memory_bytes,
                 pids: limits.pids,
             }),
             doors: group.doors(),
         };
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(lost)?;
-        ours.set_nonblocking(true).map_err(lost)?;
-        let mut helper = std::process::Command::new(&self.helper);
-        helper
-            .arg0(inner::NAME)
-            .env_clear()
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let child = spawn(helper).await.map_err(|e| SandboxError::Unavailable {
-            why: format!("{} does not start: {e}", self.helper.display()),
-            fix: "install the program again".to_owned(),
+        let (child, ours) = self.launcher.start().await.map_err(|e| {
+            let helper = self.launcher.helper().display();
+            SandboxError::Unavailable {
+                why: format!("{helper} does not start: {e}"),
+                fix: "install the program again".to_owned(),
+            }
         })?;
         let mut body = Body {
             child: Some(child),
@@ -187,12 +181,12 @@ impl Native {
         let landlock_abi = match reply {
             Ok(Some(Reply::Ready { landlock_abi })) => landlock_abi,
             Ok(Some(Reply::Failed(failure))) => {
-                body.end().await?;
+                body.end(Vec::new()).await?;
                 return Err(Refused::of(&failure));
             }
             Ok(Some(_) | None) => {
                 let oom = body.group.counters().oom > 0;
-                body.end().await?;
+                body.end(Vec::new()).await?;
                 return Err(Refused::Error(SandboxError::Lost(if oom {
                     "the memory limit is too small for a sandbox to start".to_owned()
                 } else {
@@ -200,7 +194,7 @@ impl Native {
                 })));
             }
             Err(e) => {
-                body.end().await?;
+                body.end(Vec::new()).await?;
                 return Err(Refused::Error(SandboxError::Lost(format!(
                     "the inner process did not start: {e}"
                 ))));
@@ -211,6 +205,7 @@ impl Native {
                 "the inner process did not tell its PID 1".to_owned(),
             )));
         };
+        disk.pid1 = pid1.number();
         Ok(Live {
             control,
             body,
@@ -226,6 +221,7 @@ impl Native {
             env: environment(&spec.env)?,
             disk: Arc::new(Mutex::new(disk)),
             layers: folders,
+            owner: root.then_some(owner),
             state: State::Idle,
         })
     }
@@ -309,6 +305,7 @@ impl Sandbox for Native {
                 fix: "use the copy method".to_owned(),
             },
         })?;
+        self.launcher.start_ahead();
         live.facts.no_overlay = no_overlay;
         live.facts.prepare_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Box::new(live))
@@ -439,35 +436,6 @@ fn make_layer(
         Ok(())
     })()
     .map_err(|e| disk(layer, &e))
-}
-
-/// Starts a process from the one thread that lives as long as this process. The inner process asks
-/// to die with its parent, and to the kernel the parent is the *thread* that started it.
-async fn spawn(mut command: std::process::Command) -> io::Result<Child> {
-    type Job = Box<dyn FnOnce() + Send>;
-    static THREAD: OnceLock<Option<mpsc::Sender<Job>>> = OnceLock::new();
-    let thread = THREAD.get_or_init(|| {
-        let (sender, jobs) = mpsc::channel::<Job>();
-        std::thread::Builder::new()
-            .name("sandbox-launcher".to_owned())
-            .spawn(move || jobs.into_iter().for_each(|job| job()))
-            .ok()
-            .map(|_| sender)
-    });
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    let job: Job = Box::new(move || {
-        if let Err(Ok(mut child)) = answer.send(command.spawn()) {
-            // Nobody waits for it any more.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    });
-    let gone = || io::Error::other("the launcher thread is gone");
-    thread
-        .as_ref()
-        .and_then(|thread| thread.send(job).ok())
-        .ok_or_else(gone)?;
-    answered.await.map_err(|_| gone())?
 }
 
 #[cfg(test)]

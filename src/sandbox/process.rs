@@ -32,15 +32,20 @@ pub(super) fn child_signals() -> io::Result<OwnedFd> {
     }
 }
 
-/// Commands start with no signal blocked and none ignored (this program's runtime ignores
-/// SIGPIPE).
+/// No signal is ignored any more (this program's runtime ignores SIGPIPE, and who started it may
+/// have ignored others): to be ignored is the one disposition that exec hands on.
 pub(super) fn default_signals() {
-    // SAFETY: the set is initialised by sigemptyset before use; SIG_DFL is a valid disposition
-    // for every signal here, and a refusal (SIGKILL, SIGSTOP) changes nothing.
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL is a valid disposition for every signal here, and a refusal (SIGKILL,
+        // SIGSTOP) changes nothing.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Commands start with no signal blocked.
+pub(super) fn unblock_signals() {
+    // SAFETY: the set is initialised by sigemptyset before use and outlives the call.
     unsafe {
-        for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
-        }
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());

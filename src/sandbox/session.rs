@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,8 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{DiskWatch, Group};
+use super::disk::DiskWatch;
+use super::limits::Group;
 use super::native::Slot;
 use super::output::{Output, Pipes};
 use super::wire::{self, How, Incoming, Reply, Run};
@@ -39,6 +40,14 @@ pub(super) struct Pid1 {
 }
 
 impl Pid1 {
+    /// Its number on the host, while it lives.
+    pub(super) fn number(&self) -> Option<u32> {
+        let about = format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd());
+        let text = std::fs::read_to_string(about).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        line.trim().parse().ok()
+    }
+
     fn kill(&self) {
         // Gone already is as good; a pidfd never means another process.
         let _ = rustix::process::pidfd_send_signal(&self.fd, Signal::KILL);
@@ -77,7 +86,7 @@ impl Killer {
 }
 
 /// All that exists of a session outside itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Body {
     /// The outer half of the inner process; none when it was waited for.
     pub(super) child: Option<Child>,
@@ -88,33 +97,48 @@ pub(super) struct Body {
 
 impl Body {
     /// Kills everything and waits for the kernel's word: a pidfd is readable when its process is
-    /// gone, and PID 1 goes only after everything else of its namespace.
-    pub(super) async fn end(&mut self) -> Result<(), SandboxError> {
+    /// gone, and PID 1 goes only after everything else of its namespace. Then removes what overlay
+    /// left in `layers`.
+    pub(super) async fn end(&mut self, layers: Vec<PathBuf>) -> Result<(), SandboxError> {
         if let Some(pid1) = &self.pid1 {
             pid1.kill();
-            let pid1 = Arc::clone(pid1);
-            if !blocking(move || pid1.gone(KILL_LIMIT)).await? {
-                return Err(SandboxError::Lost(format!(
-                    "a killed sandbox was not gone after {} s",
-                    KILL_LIMIT.as_secs()
-                )));
-            }
         }
-        let (mut child, mut group) = (self.child.take(), std::mem::take(&mut self.group));
-        let left = blocking(move || {
-            if let Some(child) = &mut child {
-                // Without PID 1 it ends by itself; before PID 1 existed it may wait for ever.
-                let _ = child.kill();
-                let _ = child.wait();
-            }
-            let gone = group.remove();
-            (!gone).then(|| group.members())
+        let mut body = std::mem::take(self);
+        let (body, ended) = blocking(move || {
+            let ended = body.finish(&layers);
+            (body, ended)
         })
         .await?;
-        if let Some(members) = left {
+        // What could not be proved to be gone is asked again the next time.
+        if ended.is_err() {
+            *self = body;
+        }
+        ended
+    }
+
+    fn finish(&mut self, layers: &[PathBuf]) -> Result<(), SandboxError> {
+        if let Some(pid1) = &self.pid1
+            && !pid1.gone(KILL_LIMIT)
+        {
             return Err(SandboxError::Lost(format!(
-                "the control group of a killed sandbox still has {members} processes"
+                "a killed sandbox was not gone after {} s",
+                KILL_LIMIT.as_secs()
             )));
+        }
+        if let Some(child) = &mut self.child {
+            // Without PID 1 it ends by itself; before PID 1 existed it may wait for ever.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if !self.group.remove() {
+            return Err(SandboxError::Lost(format!(
+                "the control group of a killed sandbox still has {} processes",
+                self.group.members()
+            )));
+        }
+        for layer in layers {
+            // Nobody may enter this folder.
+            tree::remove(&layer.join("work")).map_err(|e| disk(layer, &e))?;
         }
         self.pid1 = None;
         self.slot = None;
@@ -199,6 +223,8 @@ pub(super) struct Live {
     pub(super) env: BTreeMap<String, String>,
     pub(super) disk: Arc<Mutex<DiskWatch>>,
     pub(super) layers: Vec<PathBuf>,
+    /// The host uid and gid of what runs inside, where it is not the host's own.
+    pub(super) owner: Option<u32>,
     pub(super) state: State,
 }
 
@@ -234,7 +260,7 @@ impl Session for Live {
         self.state = State::Busy;
         let before = self.body.group.counters();
         let started = Instant::now();
-        let pipes = Pipes::make(&command.stdin).map_err(lost)?;
+        let pipes = Pipes::make(&command.stdin, self.owner).map_err(lost)?;
         let fds = [
             pipes.stdin.as_fd(),
             pipes.out.1.as_fd(),
@@ -334,16 +360,7 @@ impl Session for Live {
 
     async fn kill(&mut self) -> Result<(), SandboxError> {
         self.state = State::Dead;
-        self.body.end().await?;
-        let layers = std::mem::take(&mut self.layers);
-        blocking(move || {
-            for layer in layers {
-                // Overlay leaves a folder in it that nobody may enter.
-                tree::remove(&layer.join("work")).map_err(|e| disk(&layer, &e))?;
-            }
-            Ok(())
-        })
-        .await?
+        self.body.end(std::mem::take(&mut self.layers)).await
     }
 }
 
@@ -414,6 +431,9 @@ pub(super) fn environment(
         ("SHELL", "/bin/sh"),
         ("TMPDIR", "/tmp"),
         ("USER", "agent"),
+        // It looks for leaks by tracing, which nothing inside may do, and fails the program when
+        // it cannot. A command that sets the variable itself is obeyed.
+        ("ASAN_OPTIONS", "detect_leaks=0"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();

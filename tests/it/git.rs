@@ -553,6 +553,48 @@ fn a_branch_is_set_once_and_nothing_else_of_the_users_repository_changes() {
 }
 
 #[test]
+fn the_lock_of_a_killed_writer_is_taken_away_and_a_live_one_is_waited_for() {
+    let world = World::new();
+    let user = world.user(&[("a", "1")]);
+    let (mirror, repo, base) = fetched(&world, &user);
+    let made = result(&world, &mirror, &base, &[("a", "one")]);
+    let lock = user.join(".git/refs/heads/p/x.lock");
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+
+    // Somebody who works: the lock is another file each time, and goes in the end.
+    fs::write(&lock, "").unwrap();
+    let busy = std::thread::spawn({
+        let lock = lock.clone();
+        move || {
+            let new = lock.with_extension("new");
+            let started = std::time::Instant::now();
+            let mut taken = false;
+            while started.elapsed() < std::time::Duration::from_secs(4) {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                taken |= !lock.exists();
+                fs::write(&new, "").unwrap();
+                fs::rename(&new, &lock).unwrap();
+            }
+            fs::remove_file(&lock).unwrap();
+            taken
+        }
+    });
+    repo.set_branch(&mirror, "p/x", &made, None).unwrap();
+    assert!(!busy.join().unwrap(), "a live lock was taken");
+
+    // Killed: the file stays as it is.
+    fs::write(&lock, "").unwrap();
+    assert!(repo.delete_branch("p/x", &made).unwrap());
+    let mark = world.path(&format!(
+        "data/repos/key/mirror.git/refs/prentice/result/{made}"
+    ));
+    assert!(mark.exists(), "{}", mark.display());
+    fs::write(mark.with_extension("lock"), "").unwrap();
+    mirror.forget(&made).unwrap();
+    assert!(!mark.exists());
+}
+
+#[test]
 fn a_branch_that_moved_is_a_conflict_and_stays() {
     let world = World::new();
     let user = world.user(&[("a", "1")]);
