@@ -13,6 +13,7 @@ use crate::domain::gates::globs::Globs;
 use crate::domain::ident::{CommitId, RepoPath, TaskId};
 use crate::domain::settings::{ChecksFrom, Settings};
 use crate::domain::task::{AgentSpec, IssueRef, NewTask, Task};
+use crate::domain::text::{clip, harmless};
 use crate::forge;
 use crate::git::{self, Mirror, UserRepo};
 use crate::store::{Arrival, Filter, Outcome, TaskFilter};
@@ -105,6 +106,10 @@ impl App {
             ));
         }
         let new = self.new_task(&repository, base, prepared, &order)?;
+        for warning in brief::warnings(&new.brief, new.survey) {
+            // It quotes the issue.
+            say(&format!("warning: {}", clip(&harmless(warning.as_bytes()), 300)));
+        }
         let lock = self.lock_or_fail(&order.command)?;
         let facts = self.probe().await?;
         say(&format!(

@@ -413,6 +413,14 @@ fn cases() -> Vec<(String, Task)> {
                 stopping: Some("dana".to_owned()),
             }),
         ),
+        (
+            "running with warnings",
+            with(task(running(Step::Base)), |task| {
+                let criteria: String = (1..=9).map(|n| format!("- c{n}\n")).collect();
+                let text = format!("# T\n\n## Criteria\n{criteria}\n## Scope\nall of @dana's `src`\na.rs");
+                task.brief = parse(&text, 60_000).unwrap();
+            }),
+        ),
         ("publishing", task(Stage::Publishing { revision: 1 })),
         (
             "needs-info brief",

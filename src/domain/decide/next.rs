@@ -74,8 +74,7 @@ impl Next {
 
     /// Judges the brief as it is now: work, a question, or an approval of the text itself.
     pub(super) fn fit(self) -> Decision {
-        let (fit, _warnings) = brief::fit(&self.task.brief, &self.task.settings, self.task.survey);
-        match fit {
+        match brief::fit(&self.task.brief, &self.task.settings) {
             Fit::Fits => self.first_round(),
             Fit::NeedsInfo { missing, skeleton } => {
                 let text = format!("{}\n\n{skeleton}", missing.join(" "));

@@ -7,7 +7,7 @@ use super::super::gates::{Gate, Outcome};
 use super::super::settings::GatePolicy;
 use super::super::task::{AgentSpec, Revision, RunResult, Task};
 use super::super::text::{duration, title as bare};
-use super::status::hidden_line;
+use super::status::{hidden_line, warning_rows};
 use super::{
     Page, Voice, checks_origin, count, dependencies, exits, finding_line, last_lines, line, rounds,
     short_path, size, span, telling, verdict_cell,
@@ -162,6 +162,7 @@ fn criteria(page: &mut Page, task: &Task, result: &RunResult) {
     if let Some(hidden) = hidden_line(task, 20) {
         page.add(&hidden);
     }
+    page.rows("", &warning_rows(task), 25_000, "warnings");
 }
 
 fn verification(page: &mut Page, task: &Task, result: &RunResult) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::brief::HiddenKind;
+use super::super::brief::{HiddenKind, warnings};
 use super::super::evidence::{Met, judge_criteria};
 use super::super::gates::Cause;
 use super::super::ident::Time;
@@ -420,6 +420,15 @@ fn about_the_text(page: &mut Page, task: &Task) {
     if let Some(row) = hidden_line(task, 3) {
         page.add(&row);
     }
+    page.rows("", &warning_rows(task), 0, "warnings");
+}
+
+/// What a person should know about the text and nothing was stopped by, as list items.
+pub(super) fn warning_rows(task: &Task) -> Vec<String> {
+    warnings(&task.brief, task.survey)
+        .iter()
+        .map(|warning| format!("- Warning: {}", line(warning, 300)))
+        .collect()
 }
 
 /// What was hidden in the issue, in one line; `None` when nothing was.
