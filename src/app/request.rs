@@ -108,7 +108,10 @@ impl App {
         let new = self.new_task(&repository, base, prepared, &order)?;
         for warning in brief::warnings(&new.brief, new.survey) {
             // It quotes the issue.
-            say(&format!("warning: {}", clip(&harmless(warning.as_bytes()), 300)));
+            say(&format!(
+                "warning: {}",
+                clip(&harmless(warning.as_bytes()), 300)
+            ));
         }
         let lock = self.lock_or_fail(&order.command)?;
         let facts = self.probe().await?;

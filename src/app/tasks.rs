@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{App, AppError};
-use crate::domain::command::{self, Command, Grant, Verb};
+use crate::domain::command::{self, Command, Verb};
 use crate::domain::event::{Event, Target};
 use crate::domain::ident::{Digest, TaskId};
 use crate::domain::report;
@@ -112,22 +112,7 @@ impl App {
             }
             Command::Answer { text } => Event::Answered { by, text },
             Command::Stop => Event::Stopped { by },
-            Command::Retry { budget, fresh } => {
-                let budget_times = match budget {
-                    None => 1,
-                    Some(Grant::Times(times)) => times,
-                    Some(Grant::Minutes(_)) => {
-                        return Err(AppError::Usage(
-                            "`--budget` takes 2x to 10x here".to_owned(),
-                        ));
-                    }
-                };
-                Event::Retried {
-                    by,
-                    fresh,
-                    budget_times,
-                }
-            }
+            Command::Retry { budget, fresh } => Event::Retried { by, fresh, budget },
             Command::Fix { text } => Event::FixAsked { by, text },
             Command::TakeOver => Event::TookOver { by },
             Command::Help { .. }

@@ -196,7 +196,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         Event::Retried {
             by: _,
             fresh,
-            budget_times,
+            budget,
         } => match &task.stage {
             Stage::Failed { .. }
             | Stage::Asking {
@@ -207,7 +207,9 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                     next.task.kept = None;
                     next.task.notes.clear();
                 }
-                next.task.budget_times = (*budget_times).max(1);
+                if let Some(grant) = budget {
+                    next.task.settings.grant(*grant);
+                }
                 match (&task.stage, &task.revision) {
                     // Only the forge failed: what is verified and granted is published again, without the agent.
                     (Stage::Failed { failure }, Some(revision))

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::brief::Brief;
+use super::command::Grant;
 use super::evidence::CheckEvidence;
 use super::gates::Finding;
 use super::ident::{CommitId, Digest};
@@ -112,8 +113,8 @@ pub enum Event {
         by: String,
         /// Kept work is ignored.
         fresh: bool,
-        /// Factor on time limits, 1 = as before.
-        budget_times: u32,
+        /// More time; `None` = as before.
+        budget: Option<Grant>,
     },
     /// A person asked for it to stop, or withdrew the request.
     Stopped {

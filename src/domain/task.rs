@@ -28,7 +28,7 @@ pub struct Task {
     pub brief_edits: u32,
     /// Facts about the repository at `base`, for judging the brief.
     pub survey: Survey,
-    /// What governs it, as read at `base`.
+    /// What governs it, as read at `base`, with the time that `retry --budget` granted.
     pub settings: Settings,
     /// The commit that work starts from.
     pub base: CommitId,
@@ -55,8 +55,6 @@ pub struct Task {
     pub auto_retries: u32,
     /// How many questions were asked so far; names the one that is open.
     pub asked: u32,
-    /// Factor on time limits, granted with `retry --budget`.
-    pub budget_times: u32,
     /// The newest result, published or not.
     pub revision: Option<Revision>,
     /// What a run saw that ended without a result.
@@ -124,7 +122,6 @@ impl NewTask {
             rounds_granted: 0,
             auto_retries: 0,
             asked: 0,
-            budget_times: 1,
             revision: None,
             evidence_without_result: Vec::new(),
             pull: None,

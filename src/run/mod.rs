@@ -185,8 +185,7 @@ pub async fn execute(
     watch: &dyn Watch,
     halt: watch::Receiver<Option<Halt>>,
 ) -> Result<RunOutcome, RunError> {
-    let whole_secs = task.settings.task.timeout_secs * u64::from(task.budget_times.max(1));
-    let control = Control::new(whole_secs, watch, halt);
+    let control = Control::new(task.settings.task.timeout_secs, watch, halt);
     let outcome = attempt::attempts(bench, task, agent, &control).await;
     workspace::clear(bench).await;
     match outcome {

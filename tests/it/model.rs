@@ -458,7 +458,7 @@ fn acts(task: &Task, left: Budget) -> Vec<(Event, Budget)> {
                 Event::Retried {
                     by: by(),
                     fresh,
-                    budget_times: 1,
+                    budget: None,
                 },
                 left,
             ));

@@ -417,7 +417,8 @@ fn cases() -> Vec<(String, Task)> {
             "running with warnings",
             with(task(running(Step::Base)), |task| {
                 let criteria: String = (1..=9).map(|n| format!("- c{n}\n")).collect();
-                let text = format!("# T\n\n## Criteria\n{criteria}\n## Scope\nall of @dana's `src`\na.rs");
+                let text =
+                    format!("# T\n\n## Criteria\n{criteria}\n## Scope\nall that @dana owns\na.rs");
                 task.brief = parse(&text, 60_000).unwrap();
             }),
         ),

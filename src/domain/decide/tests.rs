@@ -299,7 +299,7 @@ fn a_red_result_is_not_published_by_trying_the_forge_again() {
     let retried = Event::Retried {
         by: DANA.to_owned(),
         fresh: false,
-        budget_times: 1,
+        budget: None,
     };
     // Its asks are still open.
     assert_eq!(moved(&task, &retried).0.word(), "queued");
@@ -354,7 +354,7 @@ fn the_end_is_the_end() {
         Event::Retried {
             by: by(),
             fresh: true,
-            budget_times: 1,
+            budget: None,
         },
         approve(Target::Revision { number: 1 }),
         Event::Rejected {

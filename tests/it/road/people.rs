@@ -278,6 +278,35 @@ fn a_failed_task_is_tried_again_and_a_stopped_one_keeps_its_patch() {
 }
 
 #[test]
+fn more_time_is_more_of_the_limit_that_ended_the_run() {
+    let road = Road::with(&format!(
+        "{SETTINGS}\n[task]\ntimeout = \"60s\"\nstall_after = \"1s\"\n"
+    ));
+    let (class, message) = road
+        .run(&sh("sleep 3; echo right > answer.txt"))
+        .ends(8)
+        .failure();
+    assert_eq!(class, "timeout");
+    assert!(message.contains("no sign of life for 2 s"), "{message}");
+    road.prentice(&["tasks", "show", "T-1"])
+        .ends(0)
+        .says("`prentice tasks retry T-1 --budget=2x` doubles the limit");
+    for lots in ["lots", "100x", "5000"] {
+        road.prentice(&["tasks", "retry", "T-1", "--budget", lots])
+            .ends(2)
+            .says("minutes");
+    }
+    // Twice the minutes of the file's whole is twice the silence.
+    let done = road.prentice(&["--json", "tasks", "retry", "T-1", "--budget", "2"]);
+    assert_eq!(done.ends(0).json()["stage"], "needs-review");
+    let journal = road.journal("T-1");
+    assert!(
+        journal.iter().any(|line| line.ends_with(", with 2 min")),
+        "{journal:?}"
+    );
+}
+
+#[test]
 fn a_brief_that_names_a_sensitive_area_is_approved_before_any_work() {
     let road = Road::new();
     let issue = format!("{ISSUE}\n### Files or areas in scope\n\nsrc/auth/**\nanswer.txt\n");
