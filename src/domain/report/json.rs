@@ -6,6 +6,7 @@ use super::super::brief::Brief;
 use super::super::evidence::{CheckEvidence, Seen, judge_criteria};
 use super::super::gates::{Finding, Gate, Outcome};
 use super::super::ident::{Digest, RepoPath};
+use super::super::settings::Check;
 use super::super::task::{About, ApprovalOf, Failure, FileStat, RunResult, Stage, Task};
 use super::{Voice, asked_name, cause_arg, current_result, open_causes, telling};
 
@@ -33,7 +34,7 @@ pub fn result_json(
         result,
         failure,
         asks_json(task, voice),
-        Some(&task.brief),
+        Some((&task.brief, &task.settings.checks)),
         log_path,
     );
     put(&mut object, "task", json!(task.id.to_string()));
@@ -89,7 +90,7 @@ fn result_object(
     result: Option<&RunResult>,
     failure: Option<&Failure>,
     asks: Value,
-    brief: Option<&Brief>,
+    brief: Option<(&Brief, &[Check])>,
     log_path: LogPath<'_>,
 ) -> Value {
     let none: &[CheckEvidence] = &[];
@@ -106,7 +107,7 @@ fn result_object(
         "base": result.map(|result| &result.base),
         "head": result.map(|result| &result.head),
         "files": result.map_or(Vec::new(), |result| result.files.iter().map(file_json).collect()),
-        "brief": brief.map(|brief| brief_json(brief, evidence)),
+        "brief": brief.map(|(brief, checks)| brief_json(brief, checks, evidence)),
         "checks": evidence.iter().map(|check| check_json(check, log_path)).collect::<Vec<_>>(),
         "gates": result.map_or(Vec::new(), |result| gates_json(&result.findings)),
         "report": null,
@@ -215,11 +216,11 @@ fn file_json(file: &FileStat) -> Value {
     object
 }
 
-fn brief_json(brief: &Brief, evidence: &[CheckEvidence]) -> Value {
+fn brief_json(brief: &Brief, checks: &[Check], evidence: &[CheckEvidence]) -> Value {
     let criteria: Vec<Value> = brief
         .criteria
         .iter()
-        .zip(judge_criteria(brief, evidence))
+        .zip(judge_criteria(brief, checks, evidence))
         .map(|(criterion, verdict)| {
             json!({
                 "number": criterion.number,

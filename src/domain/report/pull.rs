@@ -122,7 +122,7 @@ fn summary(page: &mut Page, result: &RunResult) {
 }
 
 fn criteria(page: &mut Page, task: &Task, result: &RunResult) {
-    let judged = judge_criteria(&task.brief, &result.evidence);
+    let judged = judge_criteria(&task.brief, &task.settings.checks, &result.evidence);
     let rows: Vec<String> = task
         .brief
         .criteria

@@ -368,7 +368,7 @@ fn review(page: &mut Page, task: &Task, voice: &Voice) {
         return;
     };
     let result = &revision.result;
-    let judged = judge_criteria(&task.brief, &result.evidence);
+    let judged = judge_criteria(&task.brief, &task.settings.checks, &result.evidence);
     let open: Vec<String> = judged
         .iter()
         .filter(|verdict| verdict.met != Met::Yes)
