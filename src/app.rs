@@ -67,6 +67,30 @@ pub enum AppError {
     /// A mistake of this program.
     #[error("{0}")]
     Internal(String),
+    /// Any of these while a task was worked on, which stays where it was.
+    #[error("{error}")]
+    Task {
+        /// The task.
+        task: TaskId,
+        /// What happened.
+        error: Box<AppError>,
+    },
+}
+
+impl AppError {
+    /// The same, which happened to `task`.
+    fn of(self, task: TaskId) -> Self {
+        let error = match self {
+            Self::Host(why) => Self::Host(format!(
+                "{why}; when that is mended, `prentice tasks resume {task}` goes on"
+            )),
+            other => other,
+        };
+        Self::Task {
+            task,
+            error: Box::new(error),
+        }
+    }
 }
 
 impl From<StoreError> for AppError {

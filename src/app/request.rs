@@ -131,7 +131,8 @@ impl App {
             tasks: Some(vec![id]),
             kinds: None,
         };
-        self.work(&worker, &filter).await?;
+        let worked = self.work(&worker, &filter).await;
+        worked.map_err(|error| error.of(id))?;
         self.prune(&repository).await;
         self.task(id).await
     }

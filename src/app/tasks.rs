@@ -150,7 +150,8 @@ impl App {
             tasks: Some(vec![id]),
             kinds: None,
         };
-        self.work(&worker, &filter).await?;
+        let worked = self.work(&worker, &filter).await;
+        worked.map_err(|error| error.of(id))?;
         Ok(Changed::Here(Box::new(self.task(id).await?)))
     }
 
@@ -177,7 +178,8 @@ impl App {
             tasks: Some(vec![id]),
             kinds: None,
         };
-        self.work(&worker, &filter).await?;
+        let worked = self.work(&worker, &filter).await;
+        worked.map_err(|error| error.of(id))?;
         Ok(Changed::Here(Box::new(self.task(id).await?)))
     }
 
@@ -256,14 +258,12 @@ impl App {
     }
 }
 
-/// Which check printed which log, as far as the newest result tells. Equal logs are one artifact.
+/// Which check printed which log, as far as result and newest run tell. Equal logs are one artifact.
 fn log_names(task: &Task) -> BTreeMap<Digest, String> {
     let mut names: BTreeMap<Digest, String> = BTreeMap::new();
-    let result = task
-        .revision
-        .as_ref()
-        .map(|revision| revision.result.evidence.as_slice());
-    for check in result.unwrap_or(&task.evidence_without_result) {
+    let result = task.revision.iter().flat_map(|of| &of.result.evidence);
+    let unfinished = task.unfinished.iter().flat_map(|seen| &seen.evidence);
+    for check in result.chain(unfinished) {
         for (side, runs) in [("base", &check.base), ("result", &check.head)] {
             for seen in runs {
                 let name = format!("check {} on {side}", check.name);

@@ -10,7 +10,7 @@ use super::command::Grant;
 use super::evidence::CheckEvidence;
 use super::gates::Finding;
 use super::ident::{CommitId, Digest};
-use super::task::{Failure, Pull, Question, RunResult, Step};
+use super::task::{Failure, Pull, Question, RunResult, Step, Unfinished};
 
 /// Something that happened to one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -211,6 +211,8 @@ pub enum RunOutcome {
         questions: Vec<Question>,
         /// Work kept.
         kept: Option<CommitId>,
+        /// What was seen before.
+        seen: Box<Unfinished>,
     },
     /// No result.
     Failed {
@@ -219,7 +221,7 @@ pub enum RunOutcome {
         /// Work kept.
         kept: Option<CommitId>,
         /// What was seen before it failed.
-        evidence: Vec<CheckEvidence>,
+        seen: Box<Unfinished>,
     },
     /// The person at the terminal interrupted it.
     Interrupted {

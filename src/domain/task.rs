@@ -4,12 +4,11 @@ mod failure;
 mod result;
 
 pub use failure::{Failure, FailureClass};
-pub use result::{Claims, FileStat, Pull, Revision, RunFacts, RunResult};
+pub use result::{Claims, FileStat, Pull, Revision, RunFacts, RunResult, Unfinished};
 
 use serde::{Deserialize, Serialize};
 
 use super::brief::{Area, Brief, Survey};
-use super::evidence::CheckEvidence;
 use super::ident::{CommitId, TaskId, Time};
 use super::settings::Settings;
 
@@ -57,8 +56,8 @@ pub struct Task {
     pub asked: u32,
     /// The newest result, published or not.
     pub revision: Option<Revision>,
-    /// What a run saw that ended without a result.
-    pub evidence_without_result: Vec<CheckEvidence>,
+    /// What the newest run saw, where it ended without a result.
+    pub unfinished: Option<Box<Unfinished>>,
     /// The pull request, once it was opened.
     pub pull: Option<Pull>,
     /// Work kept from a run that stopped before its end: a commit in the mirror.
@@ -123,7 +122,7 @@ impl NewTask {
             auto_retries: 0,
             asked: 0,
             revision: None,
-            evidence_without_result: Vec::new(),
+            unfinished: None,
             pull: None,
             kept: None,
             notes: Vec::new(),

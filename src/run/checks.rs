@@ -10,7 +10,7 @@ use crate::domain::ident::TaskId;
 use crate::domain::settings::{Check, Settings};
 use crate::domain::task::FailureClass;
 use crate::domain::text;
-use crate::sandbox::{Command, Ended, Flow, Session, Stdin, Stream};
+use crate::sandbox::{Command, Ended, Facts, Flow, Session, Stdin, Stream};
 use crate::store::{ArtifactKind, Content};
 
 /// A log keeps this much of the beginning and as much of the end.
@@ -29,6 +29,8 @@ pub(super) struct Side<'a> {
     pub(super) name: &'static str,
     sessions: u32,
     session: Option<Box<dyn Session>>,
+    /// Of the newest session.
+    facts: Option<Facts>,
 }
 
 impl<'a> Side<'a> {
@@ -49,6 +51,7 @@ impl<'a> Side<'a> {
             name,
             sessions: 0,
             session: None,
+            facts: None,
         }
     }
 
@@ -80,6 +83,11 @@ impl<'a> Side<'a> {
         Ok(seen)
     }
 
+    /// What the newest sandbox of this side is; `None` while there was none.
+    pub(super) fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
     /// Ends the session, if there is one, and proves it empty.
     pub(super) async fn end(&mut self) -> Result<(), Exit> {
         if let Some(mut session) = self.session.take() {
@@ -95,6 +103,7 @@ impl<'a> Side<'a> {
         let name = format!("{}-{}", self.name, self.sessions);
         let mut session =
             workspace::session(self.bench, self.settings, &self.layers, &name, Vec::new()).await?;
+        self.facts = Some(session.facts().clone());
         set_up(
             self.bench,
             self.task,
@@ -134,7 +143,7 @@ pub(super) async fn set_up(
             other => other,
         };
         let message = format!("set-up command {} {how} on {place}", text::code(command));
-        return Err(failed(class, message, seen.tail, &[]));
+        return Err(failed(class, message, seen.tail));
     }
     Ok(())
 }
@@ -151,7 +160,7 @@ pub(super) async fn shell(
     let timeout = control.allowed(own);
     if timeout.is_zero() {
         let message = format!("the run did not end within {} s", control.whole_secs);
-        return Err(failed(FailureClass::Timeout, message, String::new(), &[]));
+        return Err(failed(FailureClass::Timeout, message, String::new()));
     }
     let command = Command {
         argv: vec!["sh".into(), "-c".into(), command.into()],

@@ -22,7 +22,6 @@ pub use workspace::REPOSITORY_INSIDE;
 
 use crate::agent::Agent;
 use crate::domain::event::{Event, RunOutcome};
-use crate::domain::evidence::CheckEvidence;
 use crate::domain::ident::{CommitId, TaskId};
 use crate::domain::settings::Settings;
 use crate::domain::task::{Failure, FailureClass, Task};
@@ -208,7 +207,9 @@ pub async fn check(
     halt: watch::Receiver<Option<Halt>>,
 ) -> Result<Result<Judged, Failure>, RunError> {
     let control = Control::new(settings.task.timeout_secs, watch, halt);
-    let judged = referee::judge(bench, Some(task), settings, brief_scope, commits, &control).await;
+    let mut seen = Vec::new();
+    let subject = (Some(task), brief_scope, commits);
+    let judged = referee::judge(bench, settings, subject, &control, &mut seen).await;
     workspace::clear(bench).await;
     match judged {
         Ok(judged) => Ok(Ok(judged)),
@@ -222,7 +223,8 @@ pub async fn check(
     }
 }
 
-fn failed(class: FailureClass, message: String, tail: String, evidence: &[CheckEvidence]) -> Exit {
+/// A failure; what was seen before it is added where that is known.
+fn failed(class: FailureClass, message: String, tail: String) -> Exit {
     Exit::Outcome(RunOutcome::Failed {
         failure: Failure {
             class,
@@ -230,7 +232,7 @@ fn failed(class: FailureClass, message: String, tail: String, evidence: &[CheckE
             tail,
         },
         kept: None,
-        evidence: evidence.to_vec(),
+        seen: Box::default(),
     })
 }
 

@@ -386,7 +386,7 @@ fn ended(run: u32, failure: Failure) -> Event {
     let outcome = RunOutcome::Failed {
         failure,
         kept: None,
-        evidence: Vec::new(),
+        seen: Box::default(),
     };
     Event::RunEnded { run, outcome }
 }

@@ -155,6 +155,7 @@ fn endings() -> Vec<RunOutcome> {
                 default: None,
             }],
             kept: Some(commit('c')),
+            seen: Box::default(),
         },
         RunOutcome::Interrupted {
             by: "dana".into(),
@@ -171,7 +172,7 @@ fn endings() -> Vec<RunOutcome> {
         .map(|class| RunOutcome::Failed {
             failure: failure(class),
             kept: None,
-            evidence: vec![],
+            seen: Box::default(),
         }),
     );
     all
@@ -230,7 +231,7 @@ impl World {
         }
         task.notes.clear();
         task.approvals.clear();
-        task.evidence_without_result.clear();
+        task.unfinished = None;
         (task.kept, task.issue_edited_at) = (None, None);
         (task, self.left)
     }
@@ -257,7 +258,7 @@ fn possible(world: &World) -> Vec<(Event, Budget)> {
                 let failed = RunOutcome::Failed {
                     failure: failure(FailureClass::Setup),
                     kept: None,
-                    evidence: vec![],
+                    seen: Box::default(),
                 };
                 all.push((
                     Event::RunEnded {

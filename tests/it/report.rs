@@ -20,7 +20,7 @@ use prentice::domain::settings::{ChecksFrom, Settings};
 use prentice::domain::task::{
     About, AgentSpec, Approval, ApprovalOf, Claims, Closing, Ending, Failure, FailureClass,
     FileStat, IssueRef, NewTask, Pull, Question, Revision, RunFacts, RunResult, Stage, Step, Task,
-    Waiting,
+    Unfinished, Waiting,
 };
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, Tag};
@@ -161,6 +161,16 @@ fn revision(result: RunResult) -> Revision {
         result,
         granted: BTreeSet::new(),
     }
+}
+
+/// A run that ended before anything ran on a result.
+fn unfinished(questions_left_out: usize) -> Box<Unfinished> {
+    Box::new(Unfinished {
+        head: None,
+        evidence: vec![check("tests", "cargo test --workspace", &[101], &[])],
+        facts: result(Vec::new(), Vec::new()).facts,
+        questions_left_out,
+    })
 }
 
 fn task(stage: Stage) -> Task {
@@ -317,7 +327,10 @@ fn failed(class: FailureClass) -> Task {
             );
             task.revision = Some(revision(result(Vec::new(), vec![refused])));
         }
-        FailureClass::Agent => task.auto_retries = 1,
+        FailureClass::Agent => {
+            task.auto_retries = 1;
+            task.unfinished = Some(unfinished(0));
+        }
         FailureClass::Timeout => task.kept = Some(commit('c')),
         _ => {}
     })
@@ -429,13 +442,16 @@ fn cases() -> Vec<(String, Task)> {
         ),
         (
             "needs-info work",
-            task(asking(
-                About::Work,
-                vec![
-                    question("Exit 2 or exit 64?", &["2", "64"], Some("2")),
-                    question("Keep the old flag?", &[], Some("yes")),
-                ],
-            )),
+            with(
+                task(asking(
+                    About::Work,
+                    vec![
+                        question("Exit 2 or exit 64?", &["2", "64"], Some("2")),
+                        question("Keep the old flag?", &[], Some("yes")),
+                    ],
+                )),
+                |task| task.unfinished = Some(unfinished(2)),
+            ),
         ),
         (
             "needs-info no default",
@@ -698,6 +714,8 @@ fn the_json_of_run_and_verify() {
         let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
         assert_eq!(keys.len(), 16, "{name}: {keys:?}");
     }
+    let crashed = result_json(&failed(FailureClass::Agent), None, &log, &local);
+    insta::assert_json_snapshot!("json-failed-agent", crashed);
     let asking = cases()
         .into_iter()
         .find(|(name, _)| name == "needs-info work");

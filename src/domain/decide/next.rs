@@ -98,6 +98,7 @@ impl Next {
 
     pub(super) fn queue(mut self, why: Waiting) -> Decision {
         self.task.run += 1;
+        self.task.unfinished = None;
         let run = self.task.run;
         self.effect(Effect::Run { run })
             .to(Stage::Queued { run, why })
@@ -160,6 +161,7 @@ impl Next {
     /// A person's commit is the head: in review at their head, checks again, nothing of ours over it.
     pub(super) fn their_head(mut self, head: CommitId) -> Decision {
         self.task.run += 1;
+        self.task.unfinished = None;
         let run = self.task.run;
         if let Some(pull) = &mut self.task.pull {
             pull.head = head.clone();
@@ -223,14 +225,19 @@ impl Next {
         }
         match outcome {
             RunOutcome::Result { result } => self.judge(run, result),
-            RunOutcome::Asked { questions, kept } => {
+            RunOutcome::Asked {
+                questions,
+                kept,
+                seen,
+            } => {
                 self.task.kept.clone_from(kept);
+                self.task.unfinished = Some(seen.clone());
                 self.ask(About::Work, questions.clone())
             }
             RunOutcome::Failed {
                 failure,
                 kept,
-                evidence,
+                seen,
             } => {
                 if kept.is_some() {
                     self.task.kept.clone_from(kept);
@@ -241,7 +248,7 @@ impl Next {
                         class: failure.class,
                     });
                 }
-                self.task.evidence_without_result.clone_from(evidence);
+                self.task.unfinished = Some(seen.clone());
                 self.fail(failure.clone())
             }
             RunOutcome::Interrupted { by, kept } => {
@@ -267,7 +274,7 @@ impl Next {
             .map_or(1, |revision| revision.number + 1);
         self.task.kept = None;
         self.task.notes.clear();
-        self.task.evidence_without_result.clear();
+        self.task.unfinished = None;
         self.task.revision = Some(Revision {
             number,
             run,

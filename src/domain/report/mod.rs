@@ -30,7 +30,7 @@ use super::evidence::{CheckEvidence, Exit, Limit, Seen, Verdict};
 use super::gates::{Cause, Finding, Gate};
 use super::ident::TaskId;
 use super::settings::{ChecksFrom, GatePolicy};
-use super::task::{ApprovalOf, RunResult, Stage, Task};
+use super::task::{ApprovalOf, RunResult, Stage, Task, Unfinished};
 use super::text::{clip, code, path};
 
 /// How people are addressed, and how what they type is written: on a forge as a
@@ -129,7 +129,22 @@ fn current_result(task: &Task) -> Option<&RunResult> {
         Stage::Failed { .. } => revision.run == task.run,
         _ => true,
     };
-    current.then_some(&revision.result)
+    (current && unfinished(task).is_none()).then_some(&revision.result)
+}
+
+/// What the run saw that the task is at, where it ended without a result.
+fn unfinished(task: &Task) -> Option<&Unfinished> {
+    match task.stage {
+        Stage::Failed { .. } | Stage::Asking { .. } => task.unfinished.as_deref(),
+        _ => None,
+    }
+}
+
+/// What the checks said in the run that the task is at.
+fn current_evidence(task: &Task) -> &[CheckEvidence] {
+    let result = current_result(task).map(|result| result.evidence.as_slice());
+    let unfinished = || unfinished(task).map(|seen| seen.evidence.as_slice());
+    result.or_else(unfinished).unwrap_or_default()
 }
 
 /// Rounds allowed.

@@ -14,7 +14,7 @@ use super::table::evidence_table;
 use super::turn::{capital, closing, result_noun};
 use super::{
     Page, Voice, cause_arg, chars, checks_origin, count, dependencies, finding_line, line,
-    open_causes, required, rounds, size, span,
+    open_causes, required, rounds, size, span, unfinished,
 };
 
 /// Most characters of a status comment.
@@ -259,6 +259,13 @@ fn asking(page: &mut Page, task: &Task, about: About, questions: &[Question], un
         })
         .collect();
     page.rows("", &rows, 160, "questions");
+    let more = unfinished(task).map_or(0, |seen| seen.questions_left_out);
+    if more > 0 {
+        page.add(&format!(
+            "It asked {} more; its log has them.",
+            count(more, "question", "questions")
+        ));
+    }
     for paste in pastes {
         page.add("To paste and fill in:");
         let room = page.left.saturating_sub(170);

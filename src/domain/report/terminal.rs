@@ -3,7 +3,10 @@
 use super::super::evidence::{CheckEvidence, Seen};
 use super::super::gates::{Finding, Outcome};
 use super::super::task::{About, AgentSpec, Failure, RunResult, Stage, Task, Waiting};
-use super::{LogPath, Voice, asked_name, current_result, exit_words, passes, telling};
+use super::{
+    LogPath, Voice, asked_name, current_evidence, current_result, exit_words, passes, telling,
+    unfinished,
+};
 
 /// The last lines on a terminal: label and text, control characters removed. `report` as in [`result_json`].
 #[must_use]
@@ -26,9 +29,13 @@ pub fn summary_lines(
             Some(_) => lines.push(("branch", format!("{}   {figures}", task.branch))),
             None => lines.push(("result", format!("not published   {figures}"))),
         }
-        if !result.evidence.is_empty() {
-            lines.push(("verify", verify_line(&result.evidence)));
-        }
+    }
+    let evidence = current_evidence(task);
+    if evidence
+        .iter()
+        .any(|check| !check.base.is_empty() || !check.head.is_empty())
+    {
+        lines.push(("verify", verify_line(evidence)));
     }
     match &task.stage {
         Stage::Failed { failure } => lines.push((
@@ -50,6 +57,10 @@ pub fn summary_lines(
                     .map_or(String::new(), |default| format!(" (default: {default})"));
                 let first = question.text.lines().next().unwrap_or_default();
                 lines.push(("asks", format!("{number}. {first}{default}")));
+            }
+            let more = unfinished(task).map_or(0, |seen| seen.questions_left_out);
+            if more > 0 {
+                lines.push(("asks", format!("and {more} more; its log has them")));
             }
         }
         _ => {}
@@ -168,6 +179,9 @@ fn verify_line(evidence: &[CheckEvidence]) -> String {
         .iter()
         .filter(|check| check.required && !check.head.is_empty())
         .collect();
+    if evidence.iter().all(|check| check.head.is_empty()) {
+        return format!("{}   (no result was checked)", words.join("   "));
+    }
     let green = of.iter().filter(|check| passes(check.verdict())).count();
     format!("{}   (required {green}/{})", words.join("   "), of.len())
 }

@@ -51,6 +51,19 @@ pub struct RunResult {
     pub facts: RunFacts,
 }
 
+/// What a run saw that ended without a result: the agent asked or failed, or something broke.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// The last try that the checks ran on, in whole or in part.
+    pub head: Option<CommitId>,
+    /// Checks on base, and on that try.
+    pub evidence: Vec<CheckEvidence>,
+    /// How it was run, as far as it came; empty texts where no sandbox stood.
+    pub facts: RunFacts,
+    /// Questions of the agent beyond those shown.
+    pub questions_left_out: usize,
+}
+
 /// One changed file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileStat {
