@@ -114,6 +114,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         Event::Checked {
             run,
             head,
+            files,
             evidence,
             findings,
         } => match &task.stage {
@@ -125,9 +126,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                 let closing = closing.clone();
                 let mut next = next;
                 if let Some(revision) = &mut next.task.revision {
-                    revision.result.head = head.clone();
-                    revision.result.evidence.clone_from(evidence);
-                    revision.result.findings.clone_from(findings);
+                    revision.judged_anew(head, files, evidence, findings);
                 }
                 next.review(head.clone(), None, closing)
             }

@@ -10,7 +10,7 @@ use super::command::Grant;
 use super::evidence::CheckEvidence;
 use super::gates::Finding;
 use super::ident::{CommitId, Digest};
-use super::task::{Failure, Pull, Question, RunResult, Step, Unfinished};
+use super::task::{Failure, FileStat, Pull, Question, RunResult, Step, Unfinished};
 
 /// Something that happened to one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub enum Event {
         run: u32,
         /// On what.
         head: CommitId,
+        /// Files that differ from the base.
+        files: Vec<FileStat>,
         /// What was seen.
         evidence: Vec<CheckEvidence>,
         /// What the gates found.

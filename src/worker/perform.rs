@@ -122,6 +122,7 @@ impl Worker {
             Ok(judged) => Event::Checked {
                 run,
                 head: head.clone(),
+                files: judged.files,
                 evidence: judged.evidence,
                 findings: judged.findings,
             },

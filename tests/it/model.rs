@@ -213,7 +213,7 @@ impl World {
             if let Stage::Publishing { revision: number } = &mut task.stage {
                 *number = u32::from(*number == revision.number);
             }
-            (revision.number, revision.run) = (1, 1);
+            (revision.number, revision.run, revision.theirs) = (1, 1, false);
         }
         (task.run, task.asked, task.brief_edits) = (0, 0, 0);
         if task.is_final() {
@@ -250,6 +250,7 @@ fn possible(world: &World) -> Vec<(Event, Budget)> {
                     Event::Checked {
                         run,
                         head,
+                        files: vec![],
                         evidence,
                         findings: vec![],
                     },
@@ -532,6 +533,7 @@ fn stale(task: &Task) -> Vec<Event> {
         Event::Checked {
             run: old_run,
             head: commit('e'),
+            files: vec![],
             evidence: vec![],
             findings: vec![],
         },

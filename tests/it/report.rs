@@ -16,7 +16,7 @@ use prentice::domain::report::{
     PULL_MAX, STATUS_MAX, Voice, checks, commit_message, label, notice, pull_body, pull_title,
     result_json, status, summary_lines, verify_json,
 };
-use prentice::domain::settings::{ChecksFrom, Settings};
+use prentice::domain::settings::{Check, ChecksFrom, Confirm, Settings};
 use prentice::domain::task::{
     About, AgentSpec, Approval, ApprovalOf, Claims, Closing, Ending, Failure, FailureClass,
     FileStat, IssueRef, NewTask, Pull, Question, Revision, RunFacts, RunResult, Stage, Step, Task,
@@ -160,6 +160,19 @@ fn revision(result: RunResult) -> Revision {
         run: 1,
         result,
         granted: BTreeSet::new(),
+        theirs: false,
+    }
+}
+
+fn configured(name: &str) -> Check {
+    Check {
+        name: name.to_owned(),
+        run: "true".to_owned(),
+        required: name != "lint",
+        timeout_secs: 60,
+        paths: Vec::new(),
+        baseline: true,
+        confirm: Confirm::Auto,
     }
 }
 
@@ -188,6 +201,7 @@ fn task(stage: Stage) -> Task {
         settings: Settings {
             checks_from: ChecksFrom::File,
             file: Some(".github/prentice.toml".to_owned()),
+            checks: ["build", "tests", "lint"].map(configured).into(),
             ..Settings::default()
         },
         base: commit('a'),
@@ -246,6 +260,17 @@ fn review(checking: Option<u32>, head: CommitId, closing: Option<Closing>) -> Ta
     with(task(stage), |task| {
         task.revision = Some(revision(result(green(), Vec::new())));
         open(task);
+    })
+}
+
+/// A person's commit on the branch, and what was seen of it.
+fn theirs(mut seen: RunResult) -> Task {
+    seen.head = commit('f');
+    with(review(None, commit('f'), None), |task| {
+        let mut revision = revision(seen);
+        revision.theirs = true;
+        task.revision = Some(revision);
+        task.pull.as_mut().unwrap().head = commit('f');
     })
 }
 
@@ -495,6 +520,23 @@ fn cases() -> Vec<(String, Task)> {
             review(None, commit('f'), None),
         ),
         (
+            "needs-review at a person's head that was checked",
+            theirs(result(green(), asks())),
+        ),
+        (
+            "needs-review at a person's head that is refused",
+            theirs(result(
+                Vec::new(),
+                vec![finding(
+                    Gate::Paths,
+                    Outcome::Refuse,
+                    Some("vendor/a"),
+                    None,
+                    "`vendor/a` must not be touched (`[scope] deny` holds `vendor/**`)",
+                )],
+            )),
+        ),
+        (
             "needs-review closing",
             review(None, commit('9'), Some(closing)),
         ),
@@ -580,6 +622,17 @@ fn the_pull_request_says_how_each_criterion_is_met() {
             };
         });
         insta::assert_snapshot!(format!("pull-{place}"), pull_body(&plain, &voice));
+        let names = [
+            "needs-review at a person's head",
+            "needs-review at a person's head that was checked",
+            "needs-review at a person's head that is refused",
+        ];
+        for (name, task) in cases() {
+            if names.contains(&name.as_str()) {
+                let file = format!("pull-{}-{place}", name.replace([' ', '\''], "-"));
+                insta::assert_snapshot!(file, pull_body(&task, &voice));
+            }
+        }
         insta::assert_snapshot!(
             format!("pull-approved-{place}"),
             pull_body(&approved, &voice)
@@ -703,6 +756,13 @@ fn the_json_of_run_and_verify() {
     insta::assert_json_snapshot!(
         "json-needs-review",
         result_json(&done, Some("/data/tasks/T-42/PR.md"), &log, &local)
+    );
+    let unknown = result_json(&review(None, commit('f'), None), None, &log, &local);
+    assert_eq!(unknown["head"], commit('f').as_str());
+    assert_eq!(
+        unknown["checks"],
+        serde_json::json!([]),
+        "of another commit"
     );
     for (name, task) in cases() {
         let json = result_json(&task, None, &log, &local);

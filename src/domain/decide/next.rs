@@ -280,6 +280,7 @@ impl Next {
             run,
             result: result.clone(),
             granted: std::collections::BTreeSet::new(),
+            theirs: false,
         });
         if let Some(failure) = verdict(result) {
             return self.fail(failure);

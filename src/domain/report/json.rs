@@ -10,6 +10,7 @@ use super::super::settings::Check;
 use super::super::task::{
     About, ApprovalOf, Ending, Failure, FileStat, RunFacts, RunResult, Stage, Task, Unfinished,
 };
+use super::review::{Theirs, theirs};
 use super::{Voice, asked_name, cause_arg, current_result, open_causes, telling, unfinished};
 
 /// Version of the objects that `--json` prints. A key is never removed or given another meaning under the same number.
@@ -31,12 +32,18 @@ pub fn result_json(
         _ => None,
     };
     let result = current_result(task);
+    let judged = match (theirs(task), result) {
+        // Of a person's commit nothing is known before it was looked at.
+        (Some(Theirs::Unknown { head, .. }), _) => Judged {
+            head: Some(head),
+            ..Judged::default()
+        },
+        (_, Some(result)) => Judged::of_result(result),
+        (_, None) => Judged::of_unfinished(unfinished(task)),
+    };
     let mut object = result_object(
         task.word(),
-        result.map_or_else(
-            || Judged::of_unfinished(unfinished(task)),
-            Judged::of_result,
-        ),
+        judged,
         failure,
         asks_json(task, voice),
         Some((&task.brief, &task.settings.checks)),

@@ -10,6 +10,7 @@ mod journal;
 mod json;
 mod page;
 mod pull;
+mod review;
 mod status;
 mod stopped;
 mod table;

@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 
 use super::super::brief::{HiddenKind, warnings};
-use super::super::evidence::{Met, judge_criteria};
 use super::super::gates::Cause;
 use super::super::ident::Time;
 use super::super::task::{About, ApprovalOf, Closing, Question, Stage, Step, Task, Waiting};
 use super::super::text::block;
 use super::page::within;
+use super::review::review;
 use super::stopped::{ended, failed};
 use super::table::evidence_table;
 use super::turn::{capital, closing, result_noun};
 use super::{
-    Page, Voice, cause_arg, chars, checks_origin, count, dependencies, finding_line, line,
-    open_causes, required, rounds, size, span, unfinished,
+    Page, Voice, cause_arg, chars, checks_origin, count, finding_line, line, open_causes, required,
+    rounds, size, span, unfinished,
 };
 
 /// Most characters of a status comment.
@@ -69,27 +69,7 @@ fn truth(page: &mut Page, task: &Task, voice: &Voice) {
             until,
         } => asking(page, task, *about, questions, *until),
         Stage::AwaitingApproval { of } => awaiting(page, task, of, voice),
-        Stage::InReview {
-            head,
-            checking,
-            closing,
-        } => {
-            review(page, task, voice);
-            let ours = task
-                .revision
-                .as_ref()
-                .is_some_and(|revision| revision.result.head == *head);
-            if checking.is_some() {
-                page.add(&format!(
-                    "A commit that is not mine, `{}`, is the head of the branch. The evidence below is old; the checks run again on it now.",
-                    head.short()
-                ));
-            } else if !ours {
-                page.add(&format!(
-                    "A commit that is not mine, `{}`, is the head of the branch. The evidence below belongs to my own.",
-                    head.short()
-                ));
-            }
+        Stage::InReview { closing, .. } => {
             if let Some(Closing { by, until }) = closing {
                 page.add(&format!(
                     "Closed by {}. That is final at {} UTC unless it is reopened.",
@@ -97,7 +77,7 @@ fn truth(page: &mut Page, task: &Task, voice: &Voice) {
                     until.date_clock()
                 ));
             }
-            evidence_table(page, task, 0);
+            review(page, task, voice);
         }
         Stage::TakenOver { by } => page.add(&format!(
             "{} owns branch {} now. I will not push.",
@@ -263,7 +243,7 @@ fn asking(page: &mut Page, task: &Task, about: About, questions: &[Question], un
     if more > 0 {
         page.add(&format!(
             "It asked {} more; its log has them.",
-            count(more, "question", "questions")
+            count(more, "more question", "more questions")
         ));
     }
     for paste in pastes {
@@ -365,53 +345,6 @@ fn cause_words(cause: Cause) -> &'static str {
     match cause {
         Cause::Scope => "what is outside the ordinary scope",
         Cause::Deps => "the dependency changes",
-    }
-}
-
-fn review(page: &mut Page, task: &Task, voice: &Voice) {
-    let subject = capital(&result_noun(task, voice));
-    let Some(revision) = &task.revision else {
-        page.add(&format!("{subject} is there to judge."));
-        return;
-    };
-    let result = &revision.result;
-    let judged = judge_criteria(&task.brief, &task.settings.checks, &result.evidence);
-    let open: Vec<String> = judged
-        .iter()
-        .filter(|verdict| verdict.met != Met::Yes)
-        .map(|verdict| verdict.number.to_string())
-        .collect();
-    let state = if open.is_empty() {
-        "is ready to judge"
-    } else {
-        "is up but **not complete**"
-    };
-    page.add(&format!(
-        "{subject} {state}: {} of {} criteria have evidence, {} in a clean checkout of `{}`. {}, {}.",
-        judged.len() - open.len(),
-        judged.len(),
-        required(&result.evidence),
-        result.head.short(),
-        size(result),
-        dependencies(task, result)
-    ));
-    if !open.is_empty() {
-        let shown: Vec<String> = open.iter().take(20).cloned().collect();
-        let more = match open.len() - shown.len() {
-            0 => String::new(),
-            rest => format!(" and {rest} more"),
-        };
-        page.add(&format!(
-            "No check shows {}{more}; a person has to look.",
-            if open.len() == 1 {
-                format!("criterion {}", shown.join(""))
-            } else {
-                format!("criteria {}", shown.join(", "))
-            }
-        ));
-    }
-    if let Some(origin) = checks_origin(task) {
-        page.add(&origin);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::super::evidence::{CheckEvidence, Seen};
 use super::super::gates::{Finding, Outcome};
 use super::super::task::{About, AgentSpec, Failure, RunResult, Stage, Task, Waiting};
+use super::review::{Theirs, theirs};
 use super::{
     LogPath, Voice, asked_name, current_evidence, current_result, exit_words, passes, telling,
     unfinished,
@@ -16,8 +17,17 @@ pub fn summary_lines(
     voice: &Voice,
 ) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> = Vec::new();
-    let result = current_result(task);
-    if let Some(result) = result {
+    let theirs = theirs(task);
+    if let Some(Theirs::Unknown { head, .. }) = theirs {
+        let at = head.short();
+        lines.push((
+            "branch",
+            format!(
+                "{}   (at {at}, which is not the bot's and not checked)",
+                task.branch
+            ),
+        ));
+    } else if let Some(result) = current_result(task) {
         let figures = format!(
             "(base {} → {}, {})",
             result.base.short(),
@@ -27,10 +37,24 @@ pub fn summary_lines(
         let published = task.pull.as_ref().filter(|pull| pull.head == result.head);
         match published {
             Some(_) => lines.push(("branch", format!("{}   {figures}", task.branch))),
+            None if theirs.is_some() => {
+                lines.push(("branch", format!("{}   {figures}", task.branch)))
+            }
             None => lines.push(("result", format!("not published   {figures}"))),
         }
     }
-    let evidence = current_evidence(task);
+    if let Some(Theirs::Judged) = theirs {
+        let theirs = "its head is not the bot's commit".to_owned();
+        lines.push(("note", theirs));
+        let result = current_result(task).into_iter();
+        let refused = result.flat_map(|result| &result.findings);
+        let refused = refused.filter(|finding| finding.outcome == Outcome::Refuse);
+        lines.extend(refused.map(|finding| ("refused", placed(finding))));
+    }
+    let evidence = match theirs {
+        Some(Theirs::Unknown { .. }) => &[],
+        _ => current_evidence(task),
+    };
     if evidence
         .iter()
         .any(|check| !check.base.is_empty() || !check.head.is_empty())

@@ -19,9 +19,31 @@ pub struct Revision {
     pub result: RunResult,
     /// Causes that a person granted.
     pub granted: BTreeSet<Cause>,
+    /// The head is a person's commit, and what is known of it replaced what was known of ours. Claims and facts stay
+    /// those of the agent.
+    pub theirs: bool,
 }
 
 impl Revision {
+    /// Takes what was seen of `head`, a commit that came after the result. Whatever a person granted was for ours.
+    pub fn judged_anew(
+        &mut self,
+        head: &CommitId,
+        files: &[FileStat],
+        evidence: &[CheckEvidence],
+        findings: &[Finding],
+    ) {
+        if self.result.head != *head {
+            self.theirs = true;
+            self.granted.clear();
+            self.result.droppings.clear();
+        }
+        self.result.head = head.clone();
+        self.result.files = files.to_vec();
+        self.result.evidence = evidence.to_vec();
+        self.result.findings = findings.to_vec();
+    }
+
     /// The asking findings that nobody granted yet.
     pub fn open_asks(&self) -> impl Iterator<Item = &Finding> {
         self.result.findings.iter().filter(|finding| {

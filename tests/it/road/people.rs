@@ -380,6 +380,28 @@ fn a_commit_of_a_person_on_the_branch_is_checked_and_reviewed_at_their_head() {
         journal.iter().any(|line| line.contains(&theirs[..7])),
         "{journal:?}"
     );
+    assert_eq!(shown["files"].as_array().unwrap().len(), 2);
+    let of = |name: &str| road.read(&format!("state/prentice/tasks/T-1/{name}"));
+    let not_mine = format!("at `{}`, a commit that is not mine", &theirs[..7]);
+    assert!(of("status.md").contains(&not_mine), "{}", of("status.md"));
+    let pull = of("PR.md");
+    assert!(pull.contains("touched 2 files, +2 −1"), "{pull}");
+    let head = format!("The head of the branch is `{}`", &theirs[..7]);
+    assert!(pull.contains(&head), "{pull}");
+}
+
+#[test]
+fn a_commit_of_a_person_that_the_gates_refuse_is_told_as_that() {
+    let road = Road::with(&format!("{SETTINGS}\n[scope]\ndeny = [\"more.txt\"]\n"));
+    let object = road.run(FIX).ends(0).json();
+    commit_on(&road, object["branch"].as_str().unwrap(), "more.txt");
+    let shown = road.prentice(&["tasks", "show", "T-1"]).ends(0).out;
+    for name in ["status.md", "PR.md"] {
+        let text = road.read(&format!("state/prentice/tasks/T-1/{name}"));
+        assert!(text.contains("`more.txt` must not be touched"), "{text}");
+        assert!(!text.contains("0 of 0"), "{text}");
+    }
+    assert!(shown.contains("not verified"), "{shown}");
 }
 
 #[test]
