@@ -8,7 +8,7 @@ use super::checks::{self, Side};
 use super::referee::{base_evidence, file_stats, gate, head_evidence};
 use super::talk::{BRIEF_JSON, Tried, talk};
 use super::workspace::{self, Layers};
-use super::{Bench, Control, Exit, Halt, RunError, blocking, failed};
+use super::{Bench, Control, Exit, Halt, RunError, Said, blocking, failed};
 use crate::agent::{Agent, Heard};
 use crate::domain::brief::{self, AgentContext, Failing};
 use crate::domain::event::{Event, RunOutcome};
@@ -392,11 +392,24 @@ async fn step(control: &Control<'_>, task: &Task, step: Step) -> Result<(), Exit
         return Err(Exit::halted(halt));
     }
     let run = task.run;
-    control
-        .watch
-        .happened(Event::Progressed { run, step })
-        .await
-        .map_err(Exit::Error)
+    let progressed = Event::Progressed { run, step };
+    let stored = control.watch.happened(progressed).await;
+    stored.map_err(Exit::Error)?;
+    let what = match step {
+        Step::Prepare => "workspace: prepare",
+        Step::Work { .. } => "agent: at work",
+        Step::Judge { .. } => "gates: read and judge the result",
+        // Each set-up command and check is told by itself.
+        Step::Base | Step::Verify { .. } => return Ok(()),
+    };
+    let said = match step {
+        Step::Work { attempt } if attempt > 1 => {
+            format!("{what} (try {attempt} of {})", task.settings.task.attempts)
+        }
+        _ => what.to_owned(),
+    };
+    control.watch.told(Said::Begun(&said));
+    Ok(())
 }
 
 /// An interruption of the checks keeps what they were about.

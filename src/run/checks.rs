@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::workspace::{self, Layers, REPOSITORY_INSIDE};
-use super::{Bench, Control, Exit, Halt, RunError, failed};
+use super::{Bench, Control, Exit, Halt, RunError, Said, failed};
 use crate::domain::event::RunOutcome;
 use crate::domain::evidence::{self, LogRef, Seen};
 use crate::domain::ident::TaskId;
@@ -15,6 +15,8 @@ use crate::store::{ArtifactKind, Content};
 
 /// A log keeps this much of the beginning and as much of the end.
 const LOG_HALF: usize = 4 << 20;
+/// Characters of a command in the name of a step.
+const SHOWN: usize = 80;
 /// Lines and characters of a tail.
 const TAIL: (usize, usize) = (20, 4_000);
 
@@ -65,8 +67,8 @@ impl<'a> Side<'a> {
                 "a sandbox is gone".to_owned(),
             )));
         };
-        let said = format!("{}: {} …", self.name, check.name);
-        self.control.watch.told(&said);
+        let said = format!("{}: {}", self.name, check.name);
+        self.control.watch.told(Said::Begun(&said));
         let own = Duration::from_secs(check.timeout_secs);
         let seen = shell(
             self.bench,
@@ -77,9 +79,8 @@ impl<'a> Side<'a> {
             own,
         )
         .await?;
-        self.control
-            .watch
-            .told(&format!("{}: {} {}", self.name, check.name, told(&seen)));
+        let said = format!("{said} {}", told(&seen));
+        self.control.watch.told(Said::Ended(&said));
         Ok(seen)
     }
 
@@ -129,9 +130,9 @@ pub(super) async fn set_up(
 ) -> Result<(), Exit> {
     let until = Instant::now() + Duration::from_secs(settings.setup.timeout_secs);
     for command in &settings.setup.run {
-        control
-            .watch
-            .told(&format!("{place}: set-up `{command}` …"));
+        let shown = text::clip(&text::harmless(command.as_bytes()), SHOWN);
+        let said = format!("{place}: set-up `{shown}`");
+        control.watch.told(Said::Begun(&said));
         let own = until.saturating_duration_since(Instant::now());
         let seen = shell(bench, task, control, session, command, own).await?;
         if seen.exit.is_green() {
@@ -172,6 +173,7 @@ pub(super) async fn shell(
     };
     let mut log = Log::default();
     let mut sink = |_: Stream, bytes: &[u8]| {
+        control.watch.told(Said::Alive);
         log.take(bytes);
         Flow::More
     };

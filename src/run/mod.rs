@@ -72,8 +72,21 @@ pub trait Watch: Send + Sync {
     /// [`RunError::Lost`] when the lease is gone, [`RunError::Host`] when it cannot be stored.
     async fn happened(&self, event: Event) -> Result<(), RunError>;
 
-    /// A line for a person who watches; may be dropped.
-    fn told(&self, line: &str);
+    /// Something for a person who watches; may be dropped.
+    fn told(&self, said: Said<'_>);
+}
+
+/// What a person who watches a run hears of it. Texts are harmless to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// A step began: `base: tests`. It goes on until it is told as ended or the next one begins.
+    Begun(&'a str),
+    /// How the step ended that began last: `base: tests passes (12 ms)`.
+    Ended(&'a str),
+    /// What the agent says that it does.
+    Note(&'a str),
+    /// What runs now printed something.
+    Alive,
 }
 
 /// Why there is no outcome: nothing is known of the task that was not known before.
