@@ -398,6 +398,14 @@ impl App {
     }
 }
 
+/// `1 file is`, `3 files are`.
+fn are(number: usize, one: &str, many: &str) -> String {
+    match number {
+        1 => one.to_owned(),
+        _ => format!("{number} {many}"),
+    }
+}
+
 impl Repository {
     /// What a person should know before anything starts.
     #[must_use]
@@ -407,8 +415,12 @@ impl Repository {
         let dirty = survey.dirty;
         if dirty.paths > 0 {
             told.push(format!(
-                "{} uncommitted paths are left out ({} staged, {} changed, {} untracked); the base is {}",
-                dirty.paths,
+                "{} left out ({} staged, {} changed, {} untracked); the base is {}",
+                are(
+                    dirty.paths,
+                    "1 uncommitted path is",
+                    "uncommitted paths are"
+                ),
                 dirty.staged,
                 dirty.unstaged,
                 dirty.untracked,
@@ -426,8 +438,8 @@ impl Repository {
         }
         if survey.submodules > 0 {
             told.push(format!(
-                "{} submodules are not fetched; their folders are empty",
-                survey.submodules
+                "{} not fetched and left as empty folders",
+                are(survey.submodules, "1 submodule is", "submodules are")
             ));
         }
         if survey.lfs {

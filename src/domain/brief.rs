@@ -168,8 +168,11 @@ pub fn parse(text: &str, max_chars: u32) -> Result<Brief, BriefError> {
         .map(str::to_owned)
         .filter(|title| !title.is_empty());
     let title = title.or_else(|| first_words(&outline.preamble.join("\n")));
+    let criteria = number(criteria(&outline));
+    // A heading of the form is no title: it would name every such issue alike.
     let title = title
         .or_else(|| asked.as_deref().and_then(first_words))
+        .or_else(|| first_words(&criteria.first()?.text))
         .or_else(|| first_words(&visible));
     let title = title.unwrap_or_else(|| visible.clone());
     let (scope, _) = lists::globs(&outline.part(Part::Scope).unwrap_or_default());
@@ -183,7 +186,7 @@ pub fn parse(text: &str, max_chars: u32) -> Result<Brief, BriefError> {
         goal: asked.unwrap_or_else(|| title.clone()),
         title: shorten(&title),
         non_goals: outline.text(Part::NonGoals),
-        criteria: number(criteria(&outline)),
+        criteria,
         scope,
         checks: names(&checks),
         ask_first: outline.text(Part::AskFirst),
@@ -853,10 +856,16 @@ mod tests {
                 "Be fast.\nReally.",
             ),
             ("**Fix it**\n\nNow.", "Fix it", "**Fix it**\n\nNow."),
+            // A heading of the form would name every such issue alike.
             (
-                "## Acceptance criteria\n- a",
-                "Acceptance criteria",
-                "Acceptance criteria",
+                "### Acceptance criteria\n- [ ] a (`b`)",
+                "a (`b`)",
+                "a (`b`)",
+            ),
+            (
+                "## Criteria\n- a\n\n## Goal\nBe fast.",
+                "Be fast.",
+                "Be fast.",
             ),
         ] {
             let brief = brief(text);

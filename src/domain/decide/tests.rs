@@ -229,7 +229,7 @@ fn what_was_seen_of_a_persons_commit_replaces_all_that_was_known_of_ours() {
     let revision = now.revision.unwrap();
     assert!(revision.theirs && revision.granted.is_empty());
     assert_eq!(revision.result.head, commit('c'));
-    assert_eq!(revision.result.files, [file.clone()]);
+    assert_eq!(revision.result.files, std::slice::from_ref(&file));
     assert!(revision.result.evidence.is_empty() && revision.result.findings.is_empty());
 
     // Ours given back as it was is ours.

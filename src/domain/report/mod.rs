@@ -266,12 +266,26 @@ fn checks_origin(task: &Task) -> Option<String> {
 
 /// One finding as a list item's text.
 fn finding_line(finding: &Finding) -> String {
-    let place = match (&finding.path, finding.line) {
-        (Some(at), Some(number)) => format!("{} line {number}: ", short_path(at)),
-        (Some(at), None) => format!("{}: ", short_path(at)),
-        (None, _) => String::new(),
+    format!(
+        "{}{}",
+        place(finding, short_path),
+        line(&finding.reason, 300)
+    )
+}
+
+/// Where a finding is, as the beginning of a line about it; a reason that begins with its path is not given it twice.
+fn place(finding: &Finding, path: fn(&super::ident::RepoPath) -> String) -> String {
+    let named = |at: &&super::ident::RepoPath| {
+        let named = format!("`{}`", at.lossy());
+        finding.reason.starts_with(&named)
     };
-    format!("{place}{}", line(&finding.reason, 300))
+    let at = finding.path.as_ref().filter(|at| !named(at)).map(path);
+    match (at, finding.line) {
+        (Some(at), Some(number)) => format!("{at} line {number}: "),
+        (Some(at), None) => format!("{at}: "),
+        (None, Some(number)) => format!("line {number}: "),
+        (None, None) => String::new(),
+    }
 }
 
 /// A path that cannot fill a page by itself.

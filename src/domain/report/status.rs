@@ -242,7 +242,7 @@ fn asking(page: &mut Page, task: &Task, about: About, questions: &[Question], un
     let more = unfinished(task).map_or(0, |seen| seen.questions_left_out);
     if more > 0 {
         page.add(&format!(
-            "It asked {} more; its log has them.",
+            "It asked {}; see its log.",
             count(more, "more question", "more questions")
         ));
     }

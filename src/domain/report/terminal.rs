@@ -84,7 +84,7 @@ pub fn summary_lines(
             }
             let more = unfinished(task).map_or(0, |seen| seen.questions_left_out);
             if more > 0 {
-                lines.push(("asks", format!("and {more} more; its log has them")));
+                lines.push(("asks", format!("and {more} more; see its log")));
             }
         }
         _ => {}
@@ -165,11 +165,7 @@ pub fn verify_lines(
 }
 
 fn placed(finding: &Finding) -> String {
-    let place = match (&finding.path, finding.line) {
-        (Some(path), Some(line)) => format!("{} line {line}: ", path.lossy()),
-        (Some(path), None) => format!("{}: ", path.lossy()),
-        (None, _) => String::new(),
-    };
+    let place = super::place(finding, |path| path.lossy().into_owned());
     format!("{place}{}", finding.reason)
 }
 

@@ -219,7 +219,7 @@ fn submodules_are_not_fetched_and_large_files_stay_pointers() {
     );
     let ran = road.run(&agent).ends(0);
     assert!(
-        ran.err.contains("1 submodules are not fetched")
+        ran.err.contains("1 submodule is not fetched")
             || ran.err.contains("1 submodule is not fetched"),
         "{}",
         ran.err

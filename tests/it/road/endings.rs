@@ -329,7 +329,7 @@ fn a_branch_is_named_while_it_is_there_and_a_named_check_that_has_not_run_is_tol
     let words = ["run", "issue.md", "--repo", "repo", "--agent-cmd", &asks];
     road.prentice(&words)
         .ends(7)
-        .says("and 2 more; its log has them")
+        .says("and 2 more; see its log")
         .says("tests 1 → –   (no result was checked)");
 
     let done = road.run(FIX).ends(0).json();
