@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-pub use crate::run::Said;
+pub use crate::run::News;
 pub use local::Told;
 pub use request::{Prepared, Repository, RunOrder, agent_words, read_issue};
 pub use tasks::Changed;

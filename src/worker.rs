@@ -24,7 +24,7 @@ use crate::domain::ident::{CommitId, TaskId, Time};
 use crate::domain::report::{self, Voice};
 use crate::domain::task::{NewTask, Task};
 use crate::forge::Forge;
-use crate::run::{Bench, Halt, RunError, Said, Watch};
+use crate::run::{Bench, Halt, News, RunError, Watch};
 use crate::store::{
     Arrival, Claim, Clock, CommitError, DataLock, Filter, Input, JournalLine, LeaseError, Store,
     StoreError,
@@ -60,7 +60,7 @@ pub trait World: Send + Sync {
     fn branch(&self, task: TaskId, new: &NewTask) -> String;
 
     /// Something for a person who watches this task; may be dropped.
-    fn told(&self, task: TaskId, said: Said<'_>);
+    fn told(&self, task: TaskId, said: News<'_>);
 }
 
 /// How patient the worker is.
@@ -407,7 +407,7 @@ impl Watch for Watching<'_> {
         }
     }
 
-    fn told(&self, said: Said<'_>) {
+    fn told(&self, said: News<'_>) {
         self.worker.world.told(self.claim.task, said);
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::gates::{self, Outcome};
 use crate::domain::ident::TaskId;
 use crate::domain::settings::ChecksFrom;
 use crate::domain::task::{Claims, Failure, RunFacts, RunResult};
-use crate::run::{self, Halt, RunError, Said, Watch};
+use crate::run::{self, Halt, News, RunError, Watch};
 
 /// What `verify` is asked to do.
 pub struct VerifyOrder {
@@ -159,7 +159,7 @@ impl Watch for Teller {
         Ok(())
     }
 
-    fn told(&self, said: Said<'_>) {
+    fn told(&self, said: News<'_>) {
         (self.told)(TaskId(0), said);
     }
 }

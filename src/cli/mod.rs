@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::app::{App, AppError, Said};
+use crate::app::{App, AppError, News};
 use crate::config::{self, Env};
 use ending::{Ending, exit};
 use screen::Screen;
@@ -96,7 +96,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) async fn open(&self) -> Result<App, AppError> {
         let screen = Arc::clone(&self.screen);
-        let told = Arc::new(move |_, said: Said<'_>| screen.hear(said));
+        let told = Arc::new(move |_, said: News<'_>| screen.hear(said));
         App::open(self.env.clone(), self.config.as_deref(), told).await
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use crate::app::Said;
+use crate::app::News;
 use crate::domain::text;
 
 /// What a person who watches sees.
@@ -59,7 +59,7 @@ impl Screen {
     }
 
     /// What goes on now.
-    pub(crate) fn hear(&self, said: Said<'_>) {
+    pub(crate) fn hear(&self, said: News<'_>) {
         if self.quiet {
             return;
         }
@@ -68,7 +68,7 @@ impl Screen {
         self.beating.call_once(|| self.beat());
         match (&self.live, line) {
             // It is in the live line until it has ended.
-            (Some(bar), _) if matches!(said, Said::Begun(_)) => bar.tick(),
+            (Some(bar), _) if matches!(said, News::Begun(_)) => bar.tick(),
             (Some(bar), Some(line)) => bar.println(timed(elapsed, &line)),
             (None, Some(line)) => error_line(&timed(elapsed, &line)),
             (_, None) => {}
@@ -143,9 +143,9 @@ impl Progress {
     }
 
     /// The line that follows from what was said, if one does.
-    fn hear(&mut self, said: Said<'_>, now: Duration) -> Option<String> {
+    fn hear(&mut self, said: News<'_>, now: Duration) -> Option<String> {
         let line = match said {
-            Said::Begun(name) => {
+            News::Begun(name) => {
                 self.step = Some(Step {
                     name: name.to_owned(),
                     begun: now,
@@ -153,14 +153,14 @@ impl Progress {
                 });
                 format!("{name} …")
             }
-            Said::Ended(line) => {
+            News::Ended(line) => {
                 self.step = None;
                 line.to_owned()
             }
-            Said::Note(line) => line.to_owned(),
-            Said::Alive => String::new(),
+            News::Note(line) => line.to_owned(),
+            News::Alive => String::new(),
         };
-        if let (Said::Note(_) | Said::Alive, Some(step)) = (said, &mut self.step) {
+        if let (News::Note(_) | News::Alive, Some(step)) = (said, &mut self.step) {
             step.heard = Some(now);
         }
         if line.is_empty() || line == self.last {
@@ -187,7 +187,7 @@ impl Progress {
         let ago = |then: Duration| whole_secs(now.saturating_sub(then));
         let heard = match step.heard {
             Some(heard) => format!("last sign of life {} ago", ago(heard)),
-            None => "no sign of life yet".to_owned(),
+            None => "nothing printed yet".to_owned(),
         };
         Some(format!("{}, for {}; {heard}", step.name, ago(step.begun)))
     }
@@ -228,23 +228,23 @@ mod tests {
         let mut progress = Progress::new(secs(60));
         let mut lines = Vec::new();
         for (at, said) in [
-            (0, Said::Begun("base: tests")),
-            (1, Said::Alive),
-            (2, Said::Ended("base: tests exits 2 (2.0 s)")),
-            (2, Said::Begun("agent: at work")),
-            (3, Said::Alive),
-            (9, Said::Note("agent: reading")),
-            (12, Said::Note("agent: reading")),
+            (0, News::Begun("base: tests")),
+            (1, News::Alive),
+            (2, News::Ended("base: tests exits 2 (2.0 s)")),
+            (2, News::Begun("agent: at work")),
+            (3, News::Alive),
+            (9, News::Note("agent: reading")),
+            (12, News::Note("agent: reading")),
         ] {
             let line = progress.hear(said, secs(at));
             let state = progress.state(secs(at + 1)).unwrap_or_default();
             lines.push(format!("{at} {} | {state}", line.unwrap_or_default()));
         }
         insta::assert_snapshot!(lines.join("\n"), @r"
-        0 base: tests … | base: tests, for 1 s; no sign of life yet
+        0 base: tests … | base: tests, for 1 s; nothing printed yet
         1  | base: tests, for 2 s; last sign of life 1 s ago
         2 base: tests exits 2 (2.0 s) | 
-        2 agent: at work … | agent: at work, for 1 s; no sign of life yet
+        2 agent: at work … | agent: at work, for 1 s; nothing printed yet
         3  | agent: at work, for 2 s; last sign of life 1 s ago
         9 agent: reading | agent: at work, for 8 s; last sign of life 1 s ago
         12  | agent: at work, for 11 s; last sign of life 1 s ago
@@ -255,8 +255,8 @@ mod tests {
     fn a_step_that_says_nothing_is_told_of_once_a_minute() {
         let mut progress = Progress::new(secs(60));
         assert_eq!(progress.beat(secs(100)), None, "nothing goes on");
-        progress.hear(Said::Begun("agent: at work"), secs(100));
-        progress.hear(Said::Alive, secs(110));
+        progress.hear(News::Begun("agent: at work"), secs(100));
+        progress.hear(News::Alive, secs(110));
         let beats = (100..=300).filter_map(|at| Some((at, progress.beat(secs(at))?)));
         let beats: Vec<String> = beats.map(|(at, line)| format!("{at} {line}")).collect();
         insta::assert_snapshot!(beats.join("\n"), @r"
@@ -264,9 +264,9 @@ mod tests {
         220 agent: at work, for 2 m 0 s; last sign of life 1 m 50 s ago
         280 agent: at work, for 3 m 0 s; last sign of life 2 m 50 s ago
         ");
-        progress.hear(Said::Note("agent: reading"), secs(300));
+        progress.hear(News::Note("agent: reading"), secs(300));
         assert_eq!(progress.beat(secs(359)), None, "a line is a heartbeat too");
-        progress.hear(Said::Ended("agent: is done (4 m 20 s)"), secs(360));
+        progress.hear(News::Ended("agent: is done (4 m 20 s)"), secs(360));
         assert_eq!(progress.beat(secs(1000)), None);
     }
 }

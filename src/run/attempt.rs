@@ -8,7 +8,7 @@ use super::checks::{self, Side};
 use super::referee::{base_evidence, file_stats, gate, head_evidence};
 use super::talk::{BRIEF_JSON, Tried, talk};
 use super::workspace::{self, Layers};
-use super::{Bench, Control, Exit, Halt, RunError, Said, blocking, failed};
+use super::{Bench, Control, Exit, Halt, News, RunError, blocking, failed};
 use crate::agent::{Agent, Heard};
 use crate::domain::brief::{self, AgentContext, Failing};
 use crate::domain::event::{Event, RunOutcome};
@@ -408,7 +408,7 @@ async fn step(control: &Control<'_>, task: &Task, step: Step) -> Result<(), Exit
         }
         _ => what.to_owned(),
     };
-    control.watch.told(Said::Begun(&said));
+    control.watch.told(News::Begun(&said));
     Ok(())
 }
 

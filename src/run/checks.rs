@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::workspace::{self, Layers, REPOSITORY_INSIDE};
-use super::{Bench, Control, Exit, Halt, RunError, Said, failed};
+use super::{Bench, Control, Exit, Halt, News, RunError, failed};
 use crate::domain::event::RunOutcome;
 use crate::domain::evidence::{self, LogRef, Seen};
 use crate::domain::ident::TaskId;
@@ -68,7 +68,7 @@ impl<'a> Side<'a> {
             )));
         };
         let said = format!("{}: {}", self.name, check.name);
-        self.control.watch.told(Said::Begun(&said));
+        self.control.watch.told(News::Begun(&said));
         let own = Duration::from_secs(check.timeout_secs);
         let seen = shell(
             self.bench,
@@ -80,7 +80,7 @@ impl<'a> Side<'a> {
         )
         .await?;
         let said = format!("{said} {}", told(&seen));
-        self.control.watch.told(Said::Ended(&said));
+        self.control.watch.told(News::Ended(&said));
         Ok(seen)
     }
 
@@ -132,7 +132,7 @@ pub(super) async fn set_up(
     for command in &settings.setup.run {
         let shown = text::clip(&text::harmless(command.as_bytes()), SHOWN);
         let said = format!("{place}: set-up `{shown}`");
-        control.watch.told(Said::Begun(&said));
+        control.watch.told(News::Begun(&said));
         let own = until.saturating_duration_since(Instant::now());
         let seen = shell(bench, task, control, session, command, own).await?;
         if seen.exit.is_green() {
@@ -173,7 +173,7 @@ pub(super) async fn shell(
     };
     let mut log = Log::default();
     let mut sink = |_: Stream, bytes: &[u8]| {
-        control.watch.told(Said::Alive);
+        control.watch.told(News::Alive);
         log.take(bytes);
         Flow::More
     };

@@ -73,12 +73,12 @@ pub trait Watch: Send + Sync {
     async fn happened(&self, event: Event) -> Result<(), RunError>;
 
     /// Something for a person who watches; may be dropped.
-    fn told(&self, said: Said<'_>);
+    fn told(&self, said: News<'_>);
 }
 
 /// What a person who watches a run hears of it. Texts are harmless to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said<'a> {
+pub enum News<'a> {
     /// A step began: `base: tests`. It goes on until it is told as ended or the next one begins.
     Begun(&'a str),
     /// How the step ended that began last: `base: tests passes (12 ms)`.
