@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+pub use crate::run::News;
 pub use error::{AppError, Said};
 pub use local::Told;
 pub use request::{Prepared, Repository, RunOrder, agent_words, read_issue};

@@ -24,7 +24,7 @@ use crate::domain::ident::{CommitId, TaskId, Time};
 use crate::domain::report::{self, Voice};
 use crate::domain::task::{NewTask, Task};
 use crate::forge::Forge;
-use crate::run::{Bench, Halt, RunError, Watch};
+use crate::run::{Bench, Halt, News, RunError, Watch};
 use crate::store::{
     Arrival, Claim, Clock, CommitError, DataLock, Filter, Input, JobKind, JournalLine, LeaseError,
     Store, StoreError,
@@ -66,8 +66,8 @@ pub trait World: Send + Sync {
     /// Names a branch for a new task that no other branch has.
     fn branch(&self, task: TaskId, new: &NewTask) -> String;
 
-    /// A line for a person who watches this task; may be dropped.
-    fn told(&self, task: TaskId, line: &str);
+    /// Something for a person who watches this task; may be dropped.
+    fn told(&self, task: TaskId, said: News<'_>);
 }
 
 /// How patient the worker is.
@@ -445,7 +445,7 @@ impl Watch for Watching<'_> {
         }
     }
 
-    fn told(&self, line: &str) {
-        self.worker.world.told(self.claim.task, line);
+    fn told(&self, said: News<'_>) {
+        self.worker.world.told(self.claim.task, said);
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::config::Mistakes;
+use crate::domain::ident::TaskId;
 use crate::git;
 use crate::sandbox::SandboxError;
 use crate::store::{LockError, StoreError};
@@ -87,9 +88,36 @@ pub enum AppError {
     /// A mistake of this program.
     #[error("{0}")]
     Internal(Said),
+    /// Any of these while a task was worked on, which stays where it was.
+    #[error("{error}")]
+    Task {
+        /// The task.
+        task: TaskId,
+        /// What happened.
+        error: Box<AppError>,
+    },
 }
 
 impl AppError {
+    /// The same, which happened to `task`.
+    pub(super) fn of(self, task: TaskId) -> Self {
+        let error = match self {
+            Self::Host(mut said) => {
+                let then = format!("when that is mended, `prentice tasks resume {task}` goes on");
+                said.hint = match said.hint.as_str() {
+                    "" => then,
+                    hint => format!("{hint}; {then}"),
+                };
+                Self::Host(said)
+            }
+            other => other,
+        };
+        Self::Task {
+            task,
+            error: Box::new(error),
+        }
+    }
+
     /// What is wrong and the next step, apart.
     #[must_use]
     pub fn said(&self) -> Said {
@@ -104,6 +132,7 @@ impl AppError {
             | Self::Host(said)
             | Self::Interrupted { what: said, .. }
             | Self::Internal(said) => said.clone(),
+            Self::Task { error, .. } => error.said(),
         }
     }
 }

@@ -12,14 +12,14 @@ use crate::domain::report::Voice;
 use crate::domain::task::{AgentSpec, NewTask, Task};
 use crate::forge::{self, Durable, Forge, Refs};
 use crate::git::{self, Mirror, UserRepo};
-use crate::run::{Bench, REPOSITORY_INSIDE, RunError};
+use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
 use crate::sandbox::toolchains::{self, Toolchains};
 use crate::sandbox::{Method, Sandbox};
 use crate::store::{Steps, Store};
 use crate::worker::World;
 
-/// Who hears what happens to a task, line by line.
-pub type Told = Arc<dyn Fn(TaskId, &str) + Send + Sync>;
+/// Who hears what happens to a task.
+pub type Told = Arc<dyn Fn(TaskId, News<'_>) + Send + Sync>;
 
 pub(super) struct Machine {
     pub(super) env: Env,
@@ -238,8 +238,8 @@ impl World for Machine {
             .unwrap_or(name)
     }
 
-    fn told(&self, task: TaskId, line: &str) {
-        (self.told)(task, line);
+    fn told(&self, task: TaskId, said: News<'_>) {
+        (self.told)(task, said);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::local::{mirror, toolchains};
-use super::{App, AppError, Said, visible};
+use super::{App, AppError, News, Said, visible};
 use crate::agent::Program;
 use crate::config::{self, Origins};
 use crate::domain::brief::{self, BriefError, Survey};
@@ -13,6 +13,7 @@ use crate::domain::gates::globs::Globs;
 use crate::domain::ident::{CommitId, RepoPath, TaskId};
 use crate::domain::settings::{ChecksFrom, Settings};
 use crate::domain::task::{AgentSpec, IssueRef, NewTask, Task};
+use crate::domain::text::{clip, harmless};
 use crate::forge;
 use crate::git::{self, Mirror, UserRepo};
 use crate::store::{Arrival, Filter, Outcome, TaskFilter};
@@ -122,6 +123,13 @@ impl App {
             visible::program(argv, &chains, &prepared, &self.env)?;
         }
         let new = self.new_task(&repository, base, prepared, &order)?;
+        for warning in brief::warnings(&new.brief, new.survey) {
+            // It quotes the issue.
+            say(&format!(
+                "warning: {}",
+                clip(&harmless(warning.as_bytes()), 300)
+            ));
+        }
         let lock = self.lock_or_fail(&order.command)?;
         let facts = self.probe().await?;
         say(&format!(
@@ -140,7 +148,8 @@ impl App {
             tasks: Some(vec![id]),
             kinds: None,
         };
-        self.work(&worker, &filter).await?;
+        let worked = self.work(&worker, &filter).await;
+        worked.map_err(|error| error.of(id))?;
         self.prune(&repository).await;
         self.task(id).await
     }
@@ -350,13 +359,17 @@ impl App {
             code.store(signalled().await, Ordering::SeqCst);
             told(
                 task,
-                "interrupted: ending what runs, and keeping the work; once more ends at once",
+                News::Note(
+                    "interrupted: ending what runs, and keeping the work; once more ends at once",
+                ),
             );
             interrupted.interrupt(&by);
             let code = signalled().await;
             told(
                 task,
-                &format!("ended at once: prentice tasks resume {task} does the run anew"),
+                News::Note(&format!(
+                    "ended at once: prentice tasks resume {task} does the run anew"
+                )),
             );
             std::process::exit(code);
         });
@@ -372,6 +385,14 @@ impl App {
     }
 }
 
+/// `1 file is`, `3 files are`.
+fn are(number: usize, one: &str, many: &str) -> String {
+    match number {
+        1 => one.to_owned(),
+        _ => format!("{number} {many}"),
+    }
+}
+
 impl Repository {
     /// What a person should know before anything starts.
     #[must_use]
@@ -381,8 +402,12 @@ impl Repository {
         let dirty = survey.dirty;
         if dirty.paths > 0 {
             told.push(format!(
-                "{} uncommitted paths are left out ({} staged, {} changed, {} untracked); the base is {}",
-                dirty.paths,
+                "{} left out ({} staged, {} changed, {} untracked); the base is {}",
+                are(
+                    dirty.paths,
+                    "1 uncommitted path is",
+                    "uncommitted paths are"
+                ),
                 dirty.staged,
                 dirty.unstaged,
                 dirty.untracked,
@@ -400,8 +425,8 @@ impl Repository {
         }
         if survey.submodules > 0 {
             told.push(format!(
-                "{} submodules are not fetched; their folders are empty",
-                survey.submodules
+                "{} not fetched and left as empty folders",
+                are(survey.submodules, "1 submodule is", "submodules are")
             ));
         }
         if survey.lfs {

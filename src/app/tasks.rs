@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{App, AppError, Said};
-use crate::domain::command::{self, Command, Grant, Verb};
+use crate::domain::command::{self, Command, Verb};
 use crate::domain::event::{Event, Target};
 use crate::domain::ident::{Digest, TaskId};
 use crate::domain::report;
@@ -119,22 +119,7 @@ impl App {
             }
             Command::Answer { text } => Event::Answered { by, text },
             Command::Stop => Event::Stopped { by },
-            Command::Retry { budget, fresh } => {
-                let budget_times = match budget {
-                    None => 1,
-                    Some(Grant::Times(times)) => times,
-                    Some(Grant::Minutes(_)) => {
-                        return Err(AppError::Usage(Said::plain(
-                            "`--budget` takes 2x to 10x here",
-                        )));
-                    }
-                };
-                Event::Retried {
-                    by,
-                    fresh,
-                    budget_times,
-                }
-            }
+            Command::Retry { budget, fresh } => Event::Retried { by, fresh, budget },
             Command::Fix { text } => Event::FixAsked { by, text },
             Command::TakeOver => Event::TookOver { by },
             Command::Help { .. }
@@ -176,7 +161,8 @@ impl App {
             tasks: Some(vec![id]),
             kinds: None,
         };
-        self.work(&worker, &filter).await?;
+        let worked = self.work(&worker, &filter).await;
+        worked.map_err(|error| error.of(id))?;
         Ok(Changed::Here(Box::new(self.task(id).await?)))
     }
 
@@ -203,7 +189,8 @@ impl App {
             tasks: Some(vec![id]),
             kinds: None,
         };
-        self.work(&worker, &filter).await?;
+        let worked = self.work(&worker, &filter).await;
+        worked.map_err(|error| error.of(id))?;
         Ok(Changed::Here(Box::new(self.task(id).await?)))
     }
 
@@ -310,14 +297,12 @@ fn needs_sandbox(task: &Task) -> bool {
     matches!(task.outstanding(), Some(Outstanding::Run(_)))
 }
 
-/// Which check printed which log, as far as the newest result tells. Equal logs are one artifact.
+/// Which check printed which log, as far as result and newest run tell. Equal logs are one artifact.
 fn log_names(task: &Task) -> BTreeMap<Digest, String> {
     let mut names: BTreeMap<Digest, String> = BTreeMap::new();
-    let result = task
-        .revision
-        .as_ref()
-        .map(|revision| revision.result.evidence.as_slice());
-    for check in result.unwrap_or(&task.evidence_without_result) {
+    let result = task.revision.iter().flat_map(|of| &of.result.evidence);
+    let unfinished = task.unfinished.iter().flat_map(|seen| &seen.evidence);
+    for check in result.chain(unfinished) {
         for (side, runs) in [("base", &check.base), ("result", &check.head)] {
             for seen in runs {
                 let name = format!("check {} on {side}", check.name);

@@ -15,7 +15,7 @@ use crate::domain::gates::{self, Outcome};
 use crate::domain::ident::TaskId;
 use crate::domain::settings::ChecksFrom;
 use crate::domain::task::{Claims, Failure, RunFacts, RunResult};
-use crate::run::{self, Halt, RunError, Watch};
+use crate::run::{self, Halt, News, RunError, Watch};
 
 /// What `verify` is asked to do.
 pub struct VerifyOrder {
@@ -164,7 +164,7 @@ impl Watch for Teller {
         Ok(())
     }
 
-    fn told(&self, line: &str) {
-        (self.told)(TaskId(0), line);
+    fn told(&self, said: News<'_>) {
+        (self.told)(TaskId(0), said);
     }
 }

@@ -139,6 +139,7 @@ fn error_code(error: &AppError) -> (i32, &'static str) {
         AppError::NeedsInfo(_) => (7, "needs-info"),
         AppError::Host(_) => (10, "host"),
         AppError::Interrupted { code, .. } => (*code, "interrupted"),
+        AppError::Task { error, .. } => error_code(error),
     }
 }
 
@@ -148,7 +149,11 @@ fn error_json(error: &AppError, name: &str) -> Value {
     if let (AppError::Config(mistakes), Some(map)) = (error, object.as_object_mut()) {
         map.insert("mistakes".to_owned(), json!(mistakes.list));
     }
-    json!({ "schema_version": SCHEMA_VERSION, "error": object })
+    let mut whole = json!({ "schema_version": SCHEMA_VERSION, "error": object });
+    if let (AppError::Task { task, .. }, Some(map)) = (error, whole.as_object_mut()) {
+        map.insert("task".to_owned(), json!(task.to_string()));
+    }
+    whole
 }
 
 /// Words that no command takes, as an object; gives the exit code.

@@ -9,10 +9,11 @@ mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::app::{App, AppError, Said};
+use crate::app::{App, AppError, News, Said};
 use crate::config::{self, Env};
 use ending::{Ending, exit};
 use screen::Screen;
@@ -95,7 +96,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) async fn open(&self) -> Result<App, AppError> {
         let screen = Arc::clone(&self.screen);
-        let told = Arc::new(move |_, line: &str| screen.step(line));
+        let told = Arc::new(move |_, said: News<'_>| screen.hear(said));
         App::open(self.env.clone(), self.config.as_deref(), told).await
     }
 
@@ -140,7 +141,7 @@ pub fn main() -> i32 {
         json: cli.global.json,
         colour,
         config: cli.global.config,
-        screen: Arc::new(Screen::new(cli.global.quiet)),
+        screen: Arc::new(Screen::new(cli.global.quiet, talk_every(&env))),
         line: line.join(" "),
         env,
     };
@@ -164,6 +165,13 @@ pub fn main() -> i32 {
     runtime.shutdown_background();
     context.screen.finish();
     exit(&context, done)
+}
+
+/// How often a long step is told of again off a terminal. The variable is for those who cannot wait so long.
+fn talk_every(env: &Env) -> Duration {
+    let secs = env.get("PRENTICE_TALK_EVERY_SECS");
+    let secs = secs.and_then(|secs| secs.parse().ok());
+    Duration::from_secs(secs.filter(|secs| *secs > 0).unwrap_or(60))
 }
 
 async fn dispatch(context: &Context, command: Command) -> Result<Ending, AppError> {

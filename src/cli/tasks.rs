@@ -66,7 +66,7 @@ pub(super) enum TasksCommand {
     Retry {
         /// The task, as T-1
         id: TaskId,
-        /// More time: 2x to 10x
+        /// More time: 2x to 10x of each limit, or minutes for the whole run
         #[arg(long)]
         budget: Option<String>,
         /// Without the kept work

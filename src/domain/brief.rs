@@ -17,7 +17,7 @@ use lists::Item;
 use outline::{Outline, Part};
 
 pub use agent::{AgentContext, Failing, render_for_agent, to_json};
-pub use fit::fit;
+pub use fit::{fit, warnings};
 
 /// One accepted text, read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -168,8 +168,11 @@ pub fn parse(text: &str, max_chars: u32) -> Result<Brief, BriefError> {
         .map(str::to_owned)
         .filter(|title| !title.is_empty());
     let title = title.or_else(|| first_words(&outline.preamble.join("\n")));
+    let criteria = number(criteria(&outline));
+    // A heading of the form is no title: it would name every such issue alike.
     let title = title
         .or_else(|| asked.as_deref().and_then(first_words))
+        .or_else(|| first_words(&criteria.first()?.text))
         .or_else(|| first_words(&visible));
     let title = title.unwrap_or_else(|| visible.clone());
     let (scope, _) = lists::globs(&outline.part(Part::Scope).unwrap_or_default());
@@ -183,7 +186,7 @@ pub fn parse(text: &str, max_chars: u32) -> Result<Brief, BriefError> {
         goal: asked.unwrap_or_else(|| title.clone()),
         title: shorten(&title),
         non_goals: outline.text(Part::NonGoals),
-        criteria: number(criteria(&outline)),
+        criteria,
         scope,
         checks: names(&checks),
         ask_first: outline.text(Part::AskFirst),
@@ -853,10 +856,16 @@ mod tests {
                 "Be fast.\nReally.",
             ),
             ("**Fix it**\n\nNow.", "Fix it", "**Fix it**\n\nNow."),
+            // A heading of the form would name every such issue alike.
             (
-                "## Acceptance criteria\n- a",
-                "Acceptance criteria",
-                "Acceptance criteria",
+                "### Acceptance criteria\n- [ ] a (`b`)",
+                "a (`b`)",
+                "a (`b`)",
+            ),
+            (
+                "## Criteria\n- a\n\n## Goal\nBe fast.",
+                "Be fast.",
+                "Be fast.",
             ),
         ] {
             let brief = brief(text);
@@ -893,22 +902,15 @@ mod tests {
         insta::assert_snapshot!(BriefError::Empty, @"the issue says nothing; write what should be different and how to see that it is done");
     }
 
-    fn judged(text: &str) -> (Fit, Vec<String>) {
-        fit(
-            &brief(text),
-            &Settings::default(),
-            Survey {
-                files: 100,
-                files_in_scope: 40,
-            },
-        )
+    fn judged(text: &str) -> Fit {
+        fit(&brief(text), &Settings::default())
     }
 
     const OK: &str = "# T\n\n## Criteria\n- a\n\n";
 
     #[test]
     fn a_brief_without_criteria_gets_a_skeleton_that_still_lacks_them() {
-        let (fit, _) = judged("# T\n\nIt crashes\non `x`.\n\n## Scope\nsrc/**");
+        let fit = judged("# T\n\nIt crashes\non `x`.\n\n## Scope\nsrc/**");
         let Fit::NeedsInfo { missing, skeleton } = fit else {
             panic!("{fit:?}")
         };
@@ -932,14 +934,14 @@ mod tests {
 
 
     ");
-        assert!(matches!(judged(&skeleton).0, Fit::NeedsInfo { .. }));
-        assert_eq!(judged(&skeleton.replace("] \n", "] done\n")).0, Fit::Fits);
+        assert!(matches!(judged(&skeleton), Fit::NeedsInfo { .. }));
+        assert_eq!(judged(&skeleton.replace("] \n", "] done\n")), Fit::Fits);
     }
 
     #[test]
     fn a_scope_that_cannot_be_enforced_is_asked_about() {
         for glob in ["!src/a.rs", "../x.rs", "src/[.rs"] {
-            let (fit, _) = judged(&format!("{OK}## Scope\n{glob}\nsrc/b.rs"));
+            let fit = judged(&format!("{OK}## Scope\n{glob}\nsrc/b.rs"));
             let Fit::NeedsInfo { missing, skeleton } = fit else {
                 panic!("{glob}: {fit:?}")
             };
@@ -957,16 +959,12 @@ mod tests {
         let text = format!(
             "# Improve it\n\nRefactor and clean up.\n\n## Criteria\n{many}- nicer `improve` flag\n\n## Scope\nthe CLI\nsrc/**"
         );
-        let (fit, warnings) = super::fit(
-            &brief(&text),
-            &Settings::default(),
-            Survey {
-                files: 100,
-                files_in_scope: 41,
-            },
-        );
-        assert_eq!(fit, Fit::Fits);
-        insta::assert_snapshot!(warnings.join("\n"), @"
+        let survey = |files_in_scope| Survey {
+            files: 100,
+            files_in_scope,
+        };
+        assert_eq!(judged(&text), Fit::Fits);
+        insta::assert_snapshot!(warnings(&brief(&text), survey(41)).join("\n"), @"
     10 acceptance criteria are too many for one change; split the issue (advice: at most 8).
     The scope covers 41 of 100 files, more than 40 %: too big to judge; split the issue or narrow its scope.
     “the CLI” under scope is no path or glob: the agent is told, but nothing enforces it.
@@ -974,15 +972,13 @@ mod tests {
     The title says “improve”: say what will be different, so that it can be checked.
     Criterion 10 says “nicer”: say what will be different, so that it can be checked.
     ");
-        assert_eq!(
-            judged(&format!("{OK}## Scope\nsrc/**")),
-            (Fit::Fits, vec![])
-        );
+        let small = brief(&format!("{OK}## Scope\nsrc/**"));
+        assert_eq!(warnings(&small, survey(40)), Vec::<String>::new());
     }
 
     #[test]
     fn a_sensitive_area_is_named_by_path_glob_or_its_own_name() {
-        let named = |text: &str| match judged(text).0 {
+        let named = |text: &str| match judged(text) {
             Fit::NeedsApproval { areas } => areas
                 .into_iter()
                 .map(|area| format!("{} {}", area.pattern, area.named))
@@ -1026,8 +1022,7 @@ mod tests {
         // A pattern with a place is not named by the words in it.
         let mut settings = Settings::default();
         settings.scope.sensitive = vec!["src/core/**".to_owned(), "**/*.sql".to_owned()];
-        let judge =
-            |text: &str| super::fit(&brief(&format!("{OK}{text}")), &settings, Survey::default()).0;
+        let judge = |text: &str| fit(&brief(&format!("{OK}{text}")), &settings);
         assert_eq!(judge("## Goal\nThe core of src."), Fit::Fits);
         assert!(matches!(
             judge("## Goal\nFix src/core/a.rs."),

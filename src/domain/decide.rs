@@ -115,6 +115,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         Event::Checked {
             run,
             head,
+            files,
             evidence,
             findings,
         } => match &task.stage {
@@ -126,9 +127,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                 let closing = closing.clone();
                 let mut next = next;
                 if let Some(revision) = &mut next.task.revision {
-                    revision.result.head = head.clone();
-                    revision.result.evidence.clone_from(evidence);
-                    revision.result.findings.clone_from(findings);
+                    revision.judged_anew(head, files, evidence, findings);
                 }
                 next.review(head.clone(), None, closing)
             }
@@ -197,7 +196,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         Event::Retried {
             by: _,
             fresh,
-            budget_times,
+            budget,
         } => match &task.stage {
             Stage::Failed { .. }
             | Stage::Asking {
@@ -208,7 +207,9 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                     next.task.kept = None;
                     next.task.notes.clear();
                 }
-                next.task.budget_times = (*budget_times).max(1);
+                if let Some(grant) = budget {
+                    next.task.settings.grant(*grant);
+                }
                 match (&task.stage, &task.revision) {
                     // Only the forge failed: what is verified and granted is published again, without the agent.
                     (Stage::Failed { failure }, Some(revision))

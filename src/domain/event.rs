@@ -6,10 +6,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::brief::Brief;
+use super::command::Grant;
 use super::evidence::CheckEvidence;
 use super::gates::Finding;
 use super::ident::{CommitId, Digest};
-use super::task::{Failure, Pull, Question, RunResult, Step};
+use super::task::{Failure, FileStat, Pull, Question, RunResult, Step, Unfinished};
 
 /// Something that happened to one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,6 +60,8 @@ pub enum Event {
         run: u32,
         /// On what.
         head: CommitId,
+        /// Files that differ from the base.
+        files: Vec<FileStat>,
         /// What was seen.
         evidence: Vec<CheckEvidence>,
         /// What the gates found.
@@ -112,8 +115,8 @@ pub enum Event {
         by: String,
         /// Kept work is ignored.
         fresh: bool,
-        /// Factor on time limits, 1 = as before.
-        budget_times: u32,
+        /// More time; `None` = as before.
+        budget: Option<Grant>,
     },
     /// A person asked for it to stop, or withdrew the request.
     Stopped {
@@ -210,6 +213,8 @@ pub enum RunOutcome {
         questions: Vec<Question>,
         /// Work kept.
         kept: Option<CommitId>,
+        /// What was seen before.
+        seen: Box<Unfinished>,
     },
     /// No result.
     Failed {
@@ -218,7 +223,7 @@ pub enum RunOutcome {
         /// Work kept.
         kept: Option<CommitId>,
         /// What was seen before it failed.
-        evidence: Vec<CheckEvidence>,
+        seen: Box<Unfinished>,
     },
     /// The person at the terminal interrupted it.
     Interrupted {

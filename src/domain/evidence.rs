@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::brief::Brief;
+use super::brief::{Brief, Criterion};
 use super::ident::Digest;
 use super::settings::{Check, Confirm};
 use super::task::FailureClass;
@@ -269,42 +269,69 @@ pub struct CriterionVerdict {
 ///
 /// *Yes* stands only beside a criterion that names a check in backticks, when each check it
 /// names is green on head and never changed its mind. What an agent claims is not asked.
+/// `checks` are those in force; `evidence` is what was seen of them so far, on a result or nothing.
 #[must_use]
-pub fn judge_criteria(brief: &Brief, evidence: &[CheckEvidence]) -> Vec<CriterionVerdict> {
-    brief
-        .criteria
-        .iter()
-        .map(|criterion| {
-            let mut named: Vec<&CheckEvidence> = Vec::new();
-            for name in &criterion.named {
-                let check = evidence.iter().find(|check| check.name == *name);
-                named.extend(
-                    check.filter(|check| named.iter().all(|known| known.name != check.name)),
-                );
+pub fn judge_criteria(
+    brief: &Brief,
+    checks: &[Check],
+    evidence: &[CheckEvidence],
+) -> Vec<CriterionVerdict> {
+    let is_check = |name: &&String| {
+        checks.iter().any(|check| check.name == **name)
+            || evidence.iter().any(|check| check.name == **name)
+    };
+    let judge = |criterion: &Criterion| {
+        let mut named: Vec<&String> = Vec::new();
+        for name in criterion.named.iter().filter(is_check) {
+            if !named.contains(&name) {
+                named.push(name);
             }
-            let shows =
-                |check: &&CheckEvidence| matches!(check.verdict(), Verdict::Fixed | Verdict::Green);
-            let met = if !named.is_empty() && named.iter().all(shows) {
-                Met::Yes
+        }
+        let seen = |name: &String| evidence.iter().find(|check| check.name == *name);
+        let shows = |name: &&String| {
+            seen(name)
+                .is_some_and(|check| matches!(check.verdict(), Verdict::Fixed | Verdict::Green))
+        };
+        let met = if !named.is_empty() && named.iter().all(shows) {
+            Met::Yes
+        } else {
+            Met::ForReviewer
+        };
+        let told: Vec<String> = named
+            .iter()
+            .map(|name| match seen(name) {
+                Some(check) => format!("check {}: {}", text::code(name), check.told()),
+                None => format!("named check {} has not run on a result", text::code(name)),
+            })
+            .collect();
+        CriterionVerdict {
+            number: criterion.number,
+            met,
+            evidence: if told.is_empty() {
+                unnamed(criterion)
             } else {
-                Met::ForReviewer
-            };
-            let told: Vec<String> = named
-                .iter()
-                .map(|check| format!("check {}: {}", text::code(&check.name), check.told()))
-                .collect();
-            CriterionVerdict {
-                number: criterion.number,
-                met,
-                checks: named.iter().map(|check| check.name.clone()).collect(),
-                evidence: if told.is_empty() {
-                    "no check named".to_owned()
-                } else {
-                    told.join("; ")
-                },
-            }
-        })
-        .collect()
+                told.join("; ")
+            },
+            checks: named.into_iter().cloned().collect(),
+        }
+    };
+    brief.criteria.iter().map(judge).collect()
+}
+
+/// What stands beside a criterion that names no check: a word in backticks that could be a
+/// check's name was probably meant for one.
+fn unnamed(criterion: &Criterion) -> String {
+    let could_be = |name: &&String| {
+        name.len() <= 30
+            && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    match criterion.named.iter().find(could_be) {
+        Some(name) => format!("names {}, which is no check here", text::code(name)),
+        None => "no check named".to_owned(),
+    }
 }
 
 /// What all checks together allow to be said about a result.
@@ -535,7 +562,7 @@ mod tests {
             evidence("late", "g", ""),
             evidence("new", "", "g"),
         ];
-        let told: Vec<String> = judge_criteria(&brief, &evidence)
+        let told: Vec<String> = judge_criteria(&brief, &[], &evidence)
             .into_iter()
             .map(|verdict| {
                 format!(
@@ -554,6 +581,35 @@ mod tests {
         7 Yes · check `tests`: red on base, green here, twice
         8 Yes · check `new`: green here, not run on base
         9 ForReviewer · no check named
+        ");
+    }
+
+    #[test]
+    fn a_named_check_that_has_not_run_or_does_not_exist_is_told_as_that() {
+        let text = "# T\n\n## Acceptance criteria\n- exit 2 (`tests`)\n- builds (`build`, `tests`)\n\
+            - the greeting (`check-1`)\n- `--help` of `src/main.rs` and `Greeting`\n";
+        let brief = brief::parse(text, 10_000).unwrap();
+        let told = |evidence: &[CheckEvidence]| {
+            let checks = [check(Confirm::Auto)];
+            let judged = judge_criteria(&brief, &checks, evidence).into_iter();
+            let lines = judged.map(|one| {
+                let checks = one.checks.join(", ");
+                format!("{} {:?} [{checks}] {}", one.number, one.met, one.evidence)
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(told(&[]), @r"
+        1 ForReviewer [tests] named check `tests` has not run on a result
+        2 ForReviewer [tests] named check `tests` has not run on a result
+        3 ForReviewer [] names `check-1`, which is no check here
+        4 ForReviewer [] no check named
+        ");
+        // A green one beside one that did not run shows nothing.
+        insta::assert_snapshot!(told(&[evidence("build", "g", "g")]), @r"
+        1 ForReviewer [tests] named check `tests` has not run on a result
+        2 ForReviewer [build, tests] check `build`: green on base and here; named check `tests` has not run on a result
+        3 ForReviewer [] names `check-1`, which is no check here
+        4 ForReviewer [] no check named
         ");
     }
 

@@ -7,6 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::command::Grant;
+
+/// The longest time that a file can give to anything; a grant gives no more.
+const LONGEST_SECS: u64 = 24 * 60 * 60;
+
 /// Everything that governs one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
@@ -178,6 +183,28 @@ pub struct PullSettings {
     pub close_grace_secs: u64,
 }
 
+impl Settings {
+    /// Gives more time, as a person granted it. Whichever limit ended the run, it grows: so many
+    /// times as much of each; or minutes for the whole run, and each other limit in proportion.
+    pub fn grant(&mut self, grant: Grant) {
+        let was = self.task.timeout_secs.max(1);
+        let (many, one) = match grant {
+            Grant::Times(times) => (u64::from(times), 1),
+            Grant::Minutes(minutes) => (u64::from(minutes) * 60, was),
+        };
+        let longer = |secs: &mut u64| {
+            let more = secs.saturating_mul(many) / one;
+            *secs = more.min(LONGEST_SECS).max(*secs);
+        };
+        longer(&mut self.task.timeout_secs);
+        longer(&mut self.task.stall_after_secs);
+        longer(&mut self.setup.timeout_secs);
+        for check in &mut self.checks {
+            longer(&mut check.timeout_secs);
+        }
+    }
+}
+
 impl Default for Settings {
     /// The built-in values: those of an empty repository file. No checks.
     fn default() -> Self {
@@ -242,5 +269,49 @@ impl Default for Settings {
                 close_grace_secs: 15 * 60,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole run, silence, set-up, check: seconds.
+    fn granted(grants: &[Grant]) -> [u64; 4] {
+        let mut settings = Settings::default();
+        settings.task.stall_after_secs = 2;
+        settings.task.timeout_secs = 60;
+        settings.setup.timeout_secs = 30;
+        settings.checks = vec![Check {
+            name: "tests".to_owned(),
+            run: "true".to_owned(),
+            required: true,
+            timeout_secs: 20,
+            paths: Vec::new(),
+            baseline: true,
+            confirm: Confirm::Auto,
+        }];
+        for grant in grants {
+            settings.grant(*grant);
+        }
+        let task = &settings.task;
+        [
+            task.timeout_secs,
+            task.stall_after_secs,
+            settings.setup.timeout_secs,
+            settings.checks[0].timeout_secs,
+        ]
+    }
+
+    #[test]
+    fn a_grant_of_time_reaches_every_limit_that_can_end_a_run() {
+        assert_eq!(granted(&[Grant::Times(2)]), [120, 4, 60, 40]);
+        // So many times the last one.
+        assert_eq!(granted(&[Grant::Times(2); 2]), [240, 8, 120, 80]);
+        assert_eq!(granted(&[Grant::Minutes(3)]), [180, 6, 90, 60]);
+        // A grant takes nothing away, and ends where a file's longest value does.
+        assert_eq!(granted(&[Grant::Times(1)]), [60, 2, 30, 20]);
+        assert_eq!(granted(&[Grant::Minutes(1)]), [60, 2, 30, 20]);
+        assert_eq!(granted(&[Grant::Times(10); 9]), [LONGEST_SECS; 4]);
     }
 }

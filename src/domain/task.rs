@@ -4,12 +4,11 @@ mod failure;
 mod result;
 
 pub use failure::{Failure, FailureClass};
-pub use result::{Claims, FileStat, Pull, Revision, RunFacts, RunResult};
+pub use result::{Claims, FileStat, Pull, Revision, RunFacts, RunResult, Unfinished};
 
 use serde::{Deserialize, Serialize};
 
 use super::brief::{Area, Brief, Survey};
-use super::evidence::CheckEvidence;
 use super::ident::{CommitId, TaskId, Time};
 use super::settings::Settings;
 
@@ -28,7 +27,7 @@ pub struct Task {
     pub brief_edits: u32,
     /// Facts about the repository at `base`, for judging the brief.
     pub survey: Survey,
-    /// What governs it, as read at `base`.
+    /// What governs it, as read at `base`, with the time that `retry --budget` granted.
     pub settings: Settings,
     /// The commit that work starts from.
     pub base: CommitId,
@@ -55,12 +54,10 @@ pub struct Task {
     pub auto_retries: u32,
     /// How many questions were asked so far; names the one that is open.
     pub asked: u32,
-    /// Factor on time limits, granted with `retry --budget`.
-    pub budget_times: u32,
     /// The newest result, published or not.
     pub revision: Option<Revision>,
-    /// What a run saw that ended without a result.
-    pub evidence_without_result: Vec<CheckEvidence>,
+    /// What the newest run saw, where it ended without a result.
+    pub unfinished: Option<Box<Unfinished>>,
     /// The pull request, once it was opened.
     pub pull: Option<Pull>,
     /// Every commit that runs made, oldest first: the heads at which the task branch is ours to delete.
@@ -127,9 +124,8 @@ impl NewTask {
             rounds_granted: 0,
             auto_retries: 0,
             asked: 0,
-            budget_times: 1,
             revision: None,
-            evidence_without_result: Vec::new(),
+            unfinished: None,
             pull: None,
             ours: Vec::new(),
             kept: None,

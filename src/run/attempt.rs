@@ -8,7 +8,7 @@ use super::checks::{self, Side};
 use super::referee::{base_evidence, file_stats, gate, head_evidence};
 use super::talk::{BRIEF_JSON, Tried, talk};
 use super::workspace::{self, Layers};
-use super::{Bench, Control, Exit, Halt, RunError, blocking, failed};
+use super::{Bench, Control, Exit, Halt, News, RunError, blocking, failed};
 use crate::agent::{Agent, Heard};
 use crate::domain::brief::{self, AgentContext, Failing};
 use crate::domain::event::{Event, RunOutcome};
@@ -16,8 +16,9 @@ use crate::domain::evidence::{CheckEvidence, Overall, class_of, overall};
 use crate::domain::gates::{self, Odd, Outcome};
 use crate::domain::ident::{CommitId, RepoPath};
 use crate::domain::report;
-use crate::domain::task::{FailureClass, RunFacts, RunResult, Step, Task};
+use crate::domain::task::{FailureClass, RunFacts, RunResult, Step, Task, Unfinished};
 use crate::git::{self, Author, Collected};
+use crate::sandbox::Facts;
 use crate::store::{ArtifactKind, Content};
 
 /// Longest instruction file given to the agent.
@@ -33,6 +34,24 @@ pub(super) async fn attempts(
     agent: &dyn Agent,
     control: &Control<'_>,
 ) -> Result<RunOutcome, Exit> {
+    let mut sofar = Unfinished::default();
+    let mut outcome = tries(bench, task, agent, control, &mut sofar).await;
+    if let Ok(outcome) | Err(Exit::Outcome(outcome)) = &mut outcome
+        && let RunOutcome::Asked { seen, .. } | RunOutcome::Failed { seen, .. } = outcome
+    {
+        **seen = sofar;
+    }
+    outcome
+}
+
+/// The tries; `seen` has what is known by then wherever they end.
+async fn tries(
+    bench: &Bench,
+    task: &Task,
+    agent: &dyn Agent,
+    control: &Control<'_>,
+    seen: &mut Unfinished,
+) -> Result<RunOutcome, Exit> {
     let settings = &task.settings;
     workspace::clear(bench).await;
     step(control, task, Step::Prepare).await?;
@@ -43,8 +62,14 @@ pub(super) async fn attempts(
 
     step(control, task, Step::Base).await?;
     let mut before = Side::new(bench, Some(task.id), settings, control, base_layers, "base");
-    let base_seen = base_evidence(&mut before).await?;
+    let judged = base_evidence(&mut seen.evidence, &mut before).await;
+    seen.facts.told.clone_from(&bench.toolchains.told);
+    if let Some(facts) = before.facts() {
+        sandbox_facts(&mut seen.facts, facts);
+    }
+    judged?;
     before.end().await?;
+    let on_base = seen.evidence.clone();
 
     let mut work = Work {
         bench,
@@ -52,23 +77,25 @@ pub(super) async fn attempts(
         control,
         from,
         layers: work_layers,
-        facts: RunFacts {
-            told: bench.toolchains.told.clone(),
-            ..RunFacts::default()
-        },
+        facts: seen.facts.clone(),
     };
     let mut failing: Vec<Failing> = Vec::new();
     let most = settings.task.attempts.max(1);
     for attempt in 1..=most {
         step(control, task, Step::Work { attempt }).await?;
-        let (tried, overlay) = work.ask(agent, attempt, &failing).await?;
+        let asked = work.ask(agent, attempt, &failing).await;
+        work.facts.attempts = attempt;
+        seen.facts.clone_from(&work.facts);
+        let (tried, overlay) = asked?;
         let heard = match tried {
             Tried::Ready(heard) => heard,
             Tried::Asked(heard) => {
                 let kept = work.keep(overlay).await?;
+                seen.questions_left_out = heard.questions_left_out;
                 return Ok(RunOutcome::Asked {
                     questions: questions(heard),
                     kept,
+                    seen: Box::default(),
                 });
             }
             Tried::Halted(Halt::Interrupt { by }) => {
@@ -96,7 +123,7 @@ pub(super) async fn attempts(
                 return Ok(RunOutcome::Failed {
                     failure,
                     kept: None,
-                    evidence: base_seen,
+                    seen: Box::default(),
                 });
             }
         };
@@ -122,15 +149,9 @@ pub(super) async fn attempts(
         .await?;
         if changes.is_empty() && findings.is_empty() {
             let message = "the agent ended without changing any file that counts".to_owned();
-            return Err(failed(
-                FailureClass::NoChange,
-                message,
-                heard.last_words,
-                &base_seen,
-            ));
+            return Err(failed(FailureClass::NoChange, message, heard.last_words));
         }
         work.store_patch(&head).await?;
-        work.facts.attempts = attempt;
         let mut result = RunResult {
             head: head.clone(),
             base: task.base.clone(),
@@ -150,9 +171,11 @@ pub(super) async fn attempts(
         step(control, task, Step::Verify { attempt }).await?;
         let layers = Layers::of(bench, &task.base, &head, "head", true).await?;
         let mut after = Side::new(bench, Some(task.id), settings, control, layers, "head");
-        result.evidence = head_evidence(base_seen.clone(), &mut before, &mut after, &changes)
+        (seen.head, seen.evidence) = (Some(head.clone()), on_base.clone());
+        head_evidence(&mut seen.evidence, &mut before, &mut after, &changes)
             .await
             .map_err(|exit| keeping(exit, &head))?;
+        result.evidence.clone_from(&seen.evidence);
         match overall(&result.evidence) {
             Overall::Red { .. } if attempt < most => failing = red(&result.evidence),
             _ => {
@@ -220,10 +243,7 @@ impl Work<'_> {
             workspace::session(self.bench, settings, &self.layers, AGENT, files).await?;
         let overlay = workspace::is_overlay(session.as_ref());
         let facts = session.facts();
-        self.facts.workspace = facts.method.name().to_owned();
-        self.facts.launcher = facts.launcher.to_owned();
-        self.facts.limits_tier = facts.limits.name().to_owned();
-        self.facts.prepare_ms = facts.prepare_ms;
+        sandbox_facts(&mut self.facts, facts);
         if let (Some(why), 1) = (&facts.no_overlay, attempt) {
             self.facts
                 .told
@@ -299,13 +319,11 @@ impl Work<'_> {
                 FailureClass::Limit,
                 error.to_string(),
                 String::new(),
-                &[],
             )),
             Err(error @ git::Error::Hostile { .. }) => Err(failed(
                 FailureClass::Scope,
                 error.to_string(),
                 String::new(),
-                &[],
             )),
             Err(error) => Err(error.into()),
         }
@@ -362,16 +380,36 @@ impl Work<'_> {
     }
 }
 
+fn sandbox_facts(facts: &mut RunFacts, of: &Facts) {
+    facts.workspace = of.method.name().to_owned();
+    facts.launcher = of.launcher.to_owned();
+    facts.limits_tier = of.limits.name().to_owned();
+    facts.prepare_ms = of.prepare_ms;
+}
+
 async fn step(control: &Control<'_>, task: &Task, step: Step) -> Result<(), Exit> {
     if let Some(halt) = control.halted() {
         return Err(Exit::halted(halt));
     }
     let run = task.run;
-    control
-        .watch
-        .happened(Event::Progressed { run, step })
-        .await
-        .map_err(Exit::Error)
+    let progressed = Event::Progressed { run, step };
+    let stored = control.watch.happened(progressed).await;
+    stored.map_err(Exit::Error)?;
+    let what = match step {
+        Step::Prepare => "workspace: prepare",
+        Step::Work { .. } => "agent: at work",
+        Step::Judge { .. } => "gates: read and judge the result",
+        // Each set-up command and check is told by itself.
+        Step::Base | Step::Verify { .. } => return Ok(()),
+    };
+    let said = match step {
+        Step::Work { attempt } if attempt > 1 => {
+            format!("{what} (try {attempt} of {})", task.settings.task.attempts)
+        }
+        _ => what.to_owned(),
+    };
+    control.watch.told(News::Begun(&said));
+    Ok(())
 }
 
 /// An interruption of the checks keeps what they were about.

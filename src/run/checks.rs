@@ -3,18 +3,20 @@
 use std::time::{Duration, Instant};
 
 use super::workspace::{self, Layers, REPOSITORY_INSIDE};
-use super::{Bench, Control, Exit, Halt, RunError, failed};
+use super::{Bench, Control, Exit, Halt, News, RunError, failed};
 use crate::domain::event::RunOutcome;
 use crate::domain::evidence::{self, LogRef, Seen};
 use crate::domain::ident::TaskId;
 use crate::domain::settings::{Check, Settings};
 use crate::domain::task::FailureClass;
 use crate::domain::text;
-use crate::sandbox::{Command, Ended, Flow, Session, Stdin, Stream};
+use crate::sandbox::{Command, Ended, Facts, Flow, Session, Stdin, Stream};
 use crate::store::{ArtifactKind, Content};
 
 /// A log keeps this much of the beginning and as much of the end.
 const LOG_HALF: usize = 4 << 20;
+/// Characters of a command in the name of a step.
+const SHOWN: usize = 80;
 /// Lines and characters of a tail.
 const TAIL: (usize, usize) = (20, 4_000);
 
@@ -29,6 +31,8 @@ pub(super) struct Side<'a> {
     pub(super) name: &'static str,
     sessions: u32,
     session: Option<Box<dyn Session>>,
+    /// Of the newest session.
+    facts: Option<Facts>,
 }
 
 impl<'a> Side<'a> {
@@ -49,6 +53,7 @@ impl<'a> Side<'a> {
             name,
             sessions: 0,
             session: None,
+            facts: None,
         }
     }
 
@@ -62,8 +67,8 @@ impl<'a> Side<'a> {
                 "a sandbox is gone".to_owned(),
             )));
         };
-        let said = format!("{}: {} …", self.name, check.name);
-        self.control.watch.told(&said);
+        let said = format!("{}: {}", self.name, check.name);
+        self.control.watch.told(News::Begun(&said));
         let own = Duration::from_secs(check.timeout_secs);
         let seen = shell(
             self.bench,
@@ -74,10 +79,14 @@ impl<'a> Side<'a> {
             own,
         )
         .await?;
-        self.control
-            .watch
-            .told(&format!("{}: {} {}", self.name, check.name, told(&seen)));
+        let said = format!("{said} {}", told(&seen));
+        self.control.watch.told(News::Ended(&said));
         Ok(seen)
+    }
+
+    /// What the newest sandbox of this side is; `None` while there was none.
+    pub(super) fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
     }
 
     /// Ends the session, if there is one, and proves it empty.
@@ -95,6 +104,7 @@ impl<'a> Side<'a> {
         let name = format!("{}-{}", self.name, self.sessions);
         let mut session =
             workspace::session(self.bench, self.settings, &self.layers, &name, Vec::new()).await?;
+        self.facts = Some(session.facts().clone());
         set_up(
             self.bench,
             self.task,
@@ -120,9 +130,9 @@ pub(super) async fn set_up(
 ) -> Result<(), Exit> {
     let until = Instant::now() + Duration::from_secs(settings.setup.timeout_secs);
     for command in &settings.setup.run {
-        control
-            .watch
-            .told(&format!("{place}: set-up `{command}` …"));
+        let shown = text::clip(&text::harmless(command.as_bytes()), SHOWN);
+        let said = format!("{place}: set-up `{shown}`");
+        control.watch.told(News::Begun(&said));
         let own = until.saturating_duration_since(Instant::now());
         let seen = shell(bench, task, control, session, command, own).await?;
         if seen.exit.is_green() {
@@ -134,7 +144,7 @@ pub(super) async fn set_up(
             other => other,
         };
         let message = format!("set-up command {} {how} on {place}", text::code(command));
-        return Err(failed(class, message, seen.tail, &[]));
+        return Err(failed(class, message, seen.tail));
     }
     Ok(())
 }
@@ -151,7 +161,7 @@ pub(super) async fn shell(
     let timeout = control.allowed(own);
     if timeout.is_zero() {
         let message = format!("the run did not end within {} s", control.whole_secs);
-        return Err(failed(FailureClass::Timeout, message, String::new(), &[]));
+        return Err(failed(FailureClass::Timeout, message, String::new()));
     }
     let command = Command {
         argv: vec!["sh".into(), "-c".into(), command.into()],
@@ -163,6 +173,7 @@ pub(super) async fn shell(
     };
     let mut log = Log::default();
     let mut sink = |_: Stream, bytes: &[u8]| {
+        control.watch.told(News::Alive);
         log.take(bytes);
         Flow::More
     };

@@ -22,7 +22,6 @@ pub use workspace::REPOSITORY_INSIDE;
 
 use crate::agent::Agent;
 use crate::domain::event::{Event, RunOutcome};
-use crate::domain::evidence::CheckEvidence;
 use crate::domain::ident::{CommitId, TaskId};
 use crate::domain::settings::Settings;
 use crate::domain::task::{Failure, FailureClass, Task};
@@ -73,8 +72,21 @@ pub trait Watch: Send + Sync {
     /// [`RunError::Lost`] when the lease is gone, [`RunError::Host`] when it cannot be stored.
     async fn happened(&self, event: Event) -> Result<(), RunError>;
 
-    /// A line for a person who watches; may be dropped.
-    fn told(&self, line: &str);
+    /// Something for a person who watches; may be dropped.
+    fn told(&self, said: News<'_>);
+}
+
+/// What a person who watches a run hears of it. Texts are harmless to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News<'a> {
+    /// A step began: `base: tests`. It goes on until it is told as ended or the next one begins.
+    Begun(&'a str),
+    /// How the step ended that began last: `base: tests passes (12 ms)`.
+    Ended(&'a str),
+    /// What the agent says that it does.
+    Note(&'a str),
+    /// What runs now printed something.
+    Alive,
 }
 
 /// Why there is no outcome: nothing is known of the task that was not known before.
@@ -185,8 +197,7 @@ pub async fn execute(
     watch: &dyn Watch,
     halt: watch::Receiver<Option<Halt>>,
 ) -> Result<RunOutcome, RunError> {
-    let whole_secs = task.settings.task.timeout_secs * u64::from(task.budget_times.max(1));
-    let control = Control::new(whole_secs, watch, halt);
+    let control = Control::new(task.settings.task.timeout_secs, watch, halt);
     let outcome = attempt::attempts(bench, task, agent, &control).await;
     workspace::clear(bench).await;
     match outcome {
@@ -209,7 +220,9 @@ pub async fn check(
     halt: watch::Receiver<Option<Halt>>,
 ) -> Result<Result<Judged, Failure>, RunError> {
     let control = Control::new(settings.task.timeout_secs, watch, halt);
-    let judged = referee::judge(bench, Some(task), settings, brief_scope, commits, &control).await;
+    let mut seen = Vec::new();
+    let subject = (Some(task), brief_scope, commits);
+    let judged = referee::judge(bench, settings, subject, &control, &mut seen).await;
     workspace::clear(bench).await;
     match judged {
         Ok(judged) => Ok(Ok(judged)),
@@ -223,7 +236,8 @@ pub async fn check(
     }
 }
 
-fn failed(class: FailureClass, message: String, tail: String, evidence: &[CheckEvidence]) -> Exit {
+/// A failure; what was seen before it is added where that is known.
+fn failed(class: FailureClass, message: String, tail: String) -> Exit {
     Exit::Outcome(RunOutcome::Failed {
         failure: Failure {
             class,
@@ -231,7 +245,7 @@ fn failed(class: FailureClass, message: String, tail: String, evidence: &[CheckE
             tail,
         },
         kept: None,
-        evidence: evidence.to_vec(),
+        seen: Box::default(),
     })
 }
 

@@ -37,25 +37,25 @@ pub async fn judge_commits(
     halt: watch::Receiver<Option<Halt>>,
 ) -> Result<Result<Judged, (Failure, Vec<CheckEvidence>)>, RunError> {
     let control = Control::new(settings.task.timeout_secs, watch, halt);
-    let judged = judge(bench, None, settings, &[], commits, &control).await;
+    let mut seen = Vec::new();
+    let judged = judge(bench, settings, (None, &[], commits), &control, &mut seen).await;
     workspace::clear(bench).await;
     match judged {
         Ok(judged) => Ok(Ok(judged)),
-        Err(Exit::Outcome(RunOutcome::Failed {
-            failure, evidence, ..
-        })) => Ok(Err((failure, evidence))),
+        Err(Exit::Outcome(RunOutcome::Failed { failure, .. })) => Ok(Err((failure, seen))),
         Err(Exit::Outcome(_)) => Err(RunError::Lost),
         Err(Exit::Error(error)) => Err(error),
     }
 }
 
+/// Gates and checks for two commits, for a task or none. `seen` has what the checks said, also where this ends
+/// before its end.
 pub(super) async fn judge(
     bench: &Bench,
-    task: Option<TaskId>,
     settings: &Settings,
-    brief_scope: &[String],
-    (base, head): (&CommitId, &CommitId),
+    (task, brief_scope, (base, head)): (Option<TaskId>, &[String], (&CommitId, &CommitId)),
     control: &Control<'_>,
+    seen: &mut Vec<CheckEvidence>,
 ) -> Result<Judged, Exit> {
     let (changes, findings) = gate(bench, settings, brief_scope, (base, head), &[]).await?;
     let files = file_stats(&changes);
@@ -68,15 +68,15 @@ pub(super) async fn judge(
     }
     let layers = Layers::of(bench, base, base, "base", true).await?;
     let mut before = Side::new(bench, task, settings, control, layers, "base");
-    let evidence = base_evidence(&mut before).await?;
+    base_evidence(seen, &mut before).await?;
     before.end().await?;
     let layers = Layers::of(bench, base, head, "head", true).await?;
     let mut after = Side::new(bench, task, settings, control, layers, "head");
-    let evidence = head_evidence(evidence, &mut before, &mut after, &changes).await?;
+    head_evidence(seen, &mut before, &mut after, &changes).await?;
     Ok(Judged {
         files,
         findings,
-        evidence,
+        evidence: std::mem::take(seen),
     })
 }
 
@@ -90,7 +90,8 @@ pub(super) async fn gate(
 ) -> Result<(Vec<Change>, Vec<Finding>), Exit> {
     let (mirror, base, head) = (bench.mirror.clone(), base.clone(), head.clone());
     let changes = blocking(move || mirror.diff(&base, &head)).await?;
-    let findings = gates::judge(&changes, &settings.scope, brief_scope, odd, &[]);
+    let checks = &settings.checks;
+    let findings = gates::judge(&changes, &settings.scope, brief_scope, odd, &[], checks);
     Ok((changes, findings))
 }
 
@@ -105,52 +106,46 @@ pub(super) fn file_stats(changes: &[Change]) -> Vec<FileStat> {
         .collect()
 }
 
-/// The checks on the base commit. Red is fine; a required one that could not be judged is not.
-pub(super) async fn base_evidence(side: &mut Side<'_>) -> Result<Vec<CheckEvidence>, Exit> {
-    let mut all: Vec<CheckEvidence> = Vec::new();
+/// The checks on the base commit, added to `all`. Red is fine; a required one that could not be judged is not.
+pub(super) async fn base_evidence(
+    all: &mut Vec<CheckEvidence>,
+    side: &mut Side<'_>,
+) -> Result<(), Exit> {
     let settings = side.settings;
+    all.extend(settings.checks.iter().map(unseen));
     if settings.setup.run.is_empty() && settings.checks.iter().all(|check| !check.baseline) {
-        return Ok(settings.checks.iter().map(unseen).collect());
+        return Ok(());
     }
     side.fresh().await?;
-    for check in &settings.checks {
-        let mut evidence = unseen(check);
-        if check.baseline {
-            let seen = side.run(check).await?;
-            evidence.base.push(seen);
+    for (check, evidence) in settings.checks.iter().zip(all) {
+        if !check.baseline {
+            continue;
         }
-        let unjudged = check
-            .required
-            .then(|| evidence.base.first().and_then(unjudged))
-            .flatten();
-        all.push(evidence);
-        if let Some((class, how)) = unjudged {
-            let tail = all
-                .last()
-                .and_then(|e| e.base.first())
-                .map(|seen| seen.tail.clone());
+        let seen = side.run(check).await?;
+        evidence.base.push(seen.clone());
+        if let Some((class, how)) = unjudged(&seen).filter(|_| check.required) {
             let message = format!(
                 "required check {} could not be judged on base: {} {how}",
                 text::code(&check.name),
                 text::code(&check.run)
             );
-            return Err(failed(class, message, tail.unwrap_or_default(), &all));
+            return Err(failed(class, message, seen.tail));
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// The checks on the exact result, and the second looks at what changed its colour.
 pub(super) async fn head_evidence(
-    mut all: Vec<CheckEvidence>,
+    all: &mut [CheckEvidence],
     before: &mut Side<'_>,
     after: &mut Side<'_>,
     changes: &[Change],
-) -> Result<Vec<CheckEvidence>, Exit> {
+) -> Result<(), Exit> {
     let settings = after.settings;
     after.fresh().await?;
     let applying = applying(&settings.checks, changes);
-    for ((check, evidence), applies) in settings.checks.iter().zip(&mut all).zip(applying) {
+    for ((check, evidence), applies) in settings.checks.iter().zip(all.iter_mut()).zip(applying) {
         if applies {
             evidence.head.push(after.run(check).await?);
         }
@@ -162,13 +157,13 @@ pub(super) async fn head_evidence(
     if settings
         .checks
         .iter()
-        .zip(&all)
+        .zip(all.iter())
         .any(|(check, evidence)| again(check, evidence))
     {
         // Fresh sandboxes: what the first look left behind may be what changed the colour.
         before.fresh().await?;
         after.fresh().await?;
-        for (check, evidence) in settings.checks.iter().zip(&mut all) {
+        for (check, evidence) in settings.checks.iter().zip(all.iter_mut()) {
             if again(check, evidence) {
                 evidence.base.push(before.run(check).await?);
                 evidence.head.push(after.run(check).await?);
@@ -177,7 +172,7 @@ pub(super) async fn head_evidence(
         before.end().await?;
         after.end().await?;
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Which checks run on head: those under whose `paths` something changed. Where that

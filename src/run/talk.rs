@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::checks::{self, Log};
 use super::workspace::REPOSITORY_INSIDE;
-use super::{Bench, Control, Exit, Halt};
+use super::{Bench, Control, Exit, Halt, News};
 use crate::agent::{Agent, Heard, Listener};
 use crate::domain::event::Event;
 use crate::domain::evidence::class_of;
@@ -56,13 +56,13 @@ pub(super) async fn talk(
     let heard_at = tokio::sync::watch::Sender::new(Instant::now());
     let mut sink = |from: Stream, bytes: &[u8]| {
         heard_at.send_replace(Instant::now());
+        control.watch.told(News::Alive);
         log.take(bytes);
         if from == Stream::Out {
             listener.hear(bytes);
             if let Some(step) = listener.last_step() {
-                control
-                    .watch
-                    .told(&format!("agent: {}", text::harmless(step.as_bytes())));
+                let said = format!("agent: {}", text::harmless(step.as_bytes()));
+                control.watch.told(News::Note(&said));
             }
         }
         Flow::More
@@ -78,6 +78,16 @@ pub(super) async fn talk(
         }
     };
     let heard = listener.heard();
+    if let Ended::Exited { exit, duration } = &ended {
+        let how = match exit.code() {
+            Some(0) => "is done".to_owned(),
+            Some(20) => "has questions".to_owned(),
+            _ => class_of(exit).1,
+        };
+        let took = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let said = format!("agent: {how} ({})", text::duration(took));
+        control.watch.told(News::Ended(&said));
+    }
     let (_, tail) = log
         .store(bench, Some(task.id), ArtifactKind::Transcript)
         .await?;

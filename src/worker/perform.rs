@@ -122,6 +122,7 @@ impl Worker {
             Ok(judged) => Event::Checked {
                 run,
                 head: head.clone(),
+                files: judged.files,
                 evidence: judged.evidence,
                 findings: judged.findings,
             },
@@ -392,7 +393,7 @@ fn ended(run: u32, failure: Failure) -> Event {
     let outcome = RunOutcome::Failed {
         failure,
         kept: None,
-        evidence: Vec::new(),
+        seen: Box::default(),
     };
     Event::RunEnded { run, outcome }
 }

@@ -747,7 +747,8 @@ fn an_approved_filter_is_never_run_by_the_host() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    let branch = object["branch"].as_str().unwrap();
+    let done: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let branch = done["branch"].as_str().unwrap();
     let list = host.git("repo", &["ls-tree", "--name-only", branch]);
     assert_eq!(list, ".gitattributes\nREADME\nsrc");
     std::thread::sleep(Duration::from_secs(4));

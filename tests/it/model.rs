@@ -155,6 +155,7 @@ fn endings() -> Vec<RunOutcome> {
                 default: None,
             }],
             kept: Some(commit('c')),
+            seen: Box::default(),
         },
         RunOutcome::Interrupted {
             by: "dana".into(),
@@ -171,7 +172,7 @@ fn endings() -> Vec<RunOutcome> {
         .map(|class| RunOutcome::Failed {
             failure: failure(class),
             kept: None,
-            evidence: vec![],
+            seen: Box::default(),
         }),
     );
     all
@@ -212,7 +213,7 @@ impl World {
             if let Stage::Publishing { revision: number } = &mut task.stage {
                 *number = u32::from(*number == revision.number);
             }
-            (revision.number, revision.run) = (1, 1);
+            (revision.number, revision.run, revision.theirs) = (1, 1, false);
         }
         (task.run, task.asked, task.brief_edits) = (0, 0, 0);
         if task.is_final() {
@@ -230,7 +231,7 @@ impl World {
         }
         task.notes.clear();
         task.approvals.clear();
-        task.evidence_without_result.clear();
+        task.unfinished = None;
         (task.kept, task.issue_edited_at) = (None, None);
         (task, self.left)
     }
@@ -249,6 +250,7 @@ fn possible(world: &World) -> Vec<(Event, Budget)> {
                     Event::Checked {
                         run,
                         head,
+                        files: vec![],
                         evidence,
                         findings: vec![],
                     },
@@ -257,7 +259,7 @@ fn possible(world: &World) -> Vec<(Event, Budget)> {
                 let failed = RunOutcome::Failed {
                     failure: failure(FailureClass::Setup),
                     kept: None,
-                    evidence: vec![],
+                    seen: Box::default(),
                 };
                 all.push((
                     Event::RunEnded {
@@ -458,7 +460,7 @@ fn acts(task: &Task, left: Budget) -> Vec<(Event, Budget)> {
                 Event::Retried {
                     by: by(),
                     fresh,
-                    budget_times: 1,
+                    budget: None,
                 },
                 left,
             ));
@@ -531,6 +533,7 @@ fn stale(task: &Task) -> Vec<Event> {
         Event::Checked {
             run: old_run,
             head: commit('e'),
+            files: vec![],
             evidence: vec![],
             findings: vec![],
         },

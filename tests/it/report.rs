@@ -16,11 +16,11 @@ use prentice::domain::report::{
     PULL_MAX, STATUS_MAX, Voice, checks, commit_message, label, notice, pull_body, pull_title,
     result_json, status, summary_lines, verify_json,
 };
-use prentice::domain::settings::{ChecksFrom, Settings};
+use prentice::domain::settings::{Check, ChecksFrom, Confirm, Settings};
 use prentice::domain::task::{
     About, AgentSpec, Approval, ApprovalOf, Claims, Closing, Ending, Failure, FailureClass,
     FileStat, IssueRef, NewTask, Pull, Question, Revision, RunFacts, RunResult, Stage, Step, Task,
-    Waiting,
+    Unfinished, Waiting,
 };
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, Tag};
@@ -160,7 +160,30 @@ fn revision(result: RunResult) -> Revision {
         run: 1,
         result,
         granted: BTreeSet::new(),
+        theirs: false,
     }
+}
+
+fn configured(name: &str) -> Check {
+    Check {
+        name: name.to_owned(),
+        run: "true".to_owned(),
+        required: name != "lint",
+        timeout_secs: 60,
+        paths: Vec::new(),
+        baseline: true,
+        confirm: Confirm::Auto,
+    }
+}
+
+/// A run that ended before anything ran on a result.
+fn unfinished(questions_left_out: usize) -> Box<Unfinished> {
+    Box::new(Unfinished {
+        head: None,
+        evidence: vec![check("tests", "cargo test --workspace", &[101], &[])],
+        facts: result(Vec::new(), Vec::new()).facts,
+        questions_left_out,
+    })
 }
 
 fn task(stage: Stage) -> Task {
@@ -178,6 +201,7 @@ fn task(stage: Stage) -> Task {
         settings: Settings {
             checks_from: ChecksFrom::File,
             file: Some(".github/prentice.toml".to_owned()),
+            checks: ["build", "tests", "lint"].map(configured).into(),
             ..Settings::default()
         },
         base: commit('a'),
@@ -236,6 +260,17 @@ fn review(checking: Option<u32>, head: CommitId, closing: Option<Closing>) -> Ta
     with(task(stage), |task| {
         task.revision = Some(revision(result(green(), Vec::new())));
         open(task);
+    })
+}
+
+/// A person's commit on the branch, and what was seen of it.
+fn theirs(mut seen: RunResult) -> Task {
+    seen.head = commit('f');
+    with(review(None, commit('f'), None), |task| {
+        let mut revision = revision(seen);
+        revision.theirs = true;
+        task.revision = Some(revision);
+        task.pull.as_mut().unwrap().head = commit('f');
     })
 }
 
@@ -317,7 +352,10 @@ fn failed(class: FailureClass) -> Task {
             );
             task.revision = Some(revision(result(Vec::new(), vec![refused])));
         }
-        FailureClass::Agent => task.auto_retries = 1,
+        FailureClass::Agent => {
+            task.auto_retries = 1;
+            task.unfinished = Some(unfinished(0));
+        }
         FailureClass::Timeout => task.kept = Some(commit('c')),
         _ => {}
     })
@@ -413,6 +451,15 @@ fn cases() -> Vec<(String, Task)> {
                 stopping: Some("dana".to_owned()),
             }),
         ),
+        (
+            "running with warnings",
+            with(task(running(Step::Base)), |task| {
+                let criteria: String = (1..=9).map(|n| format!("- c{n}\n")).collect();
+                let text =
+                    format!("# T\n\n## Criteria\n{criteria}\n## Scope\nall that @dana owns\na.rs");
+                task.brief = parse(&text, 60_000).unwrap();
+            }),
+        ),
         ("publishing", task(Stage::Publishing { revision: 1 })),
         (
             "needs-info brief",
@@ -420,13 +467,16 @@ fn cases() -> Vec<(String, Task)> {
         ),
         (
             "needs-info work",
-            task(asking(
-                About::Work,
-                vec![
-                    question("Exit 2 or exit 64?", &["2", "64"], Some("2")),
-                    question("Keep the old flag?", &[], Some("yes")),
-                ],
-            )),
+            with(
+                task(asking(
+                    About::Work,
+                    vec![
+                        question("Exit 2 or exit 64?", &["2", "64"], Some("2")),
+                        question("Keep the old flag?", &[], Some("yes")),
+                    ],
+                )),
+                |task| task.unfinished = Some(unfinished(2)),
+            ),
         ),
         (
             "needs-info no default",
@@ -468,6 +518,23 @@ fn cases() -> Vec<(String, Task)> {
         (
             "needs-review at a person's head",
             review(None, commit('f'), None),
+        ),
+        (
+            "needs-review at a person's head that was checked",
+            theirs(result(green(), asks())),
+        ),
+        (
+            "needs-review at a person's head that is refused",
+            theirs(result(
+                Vec::new(),
+                vec![finding(
+                    Gate::Paths,
+                    Outcome::Refuse,
+                    Some("vendor/a"),
+                    None,
+                    "`vendor/a` must not be touched (`[scope] deny` holds `vendor/**`)",
+                )],
+            )),
         ),
         (
             "needs-review closing",
@@ -555,6 +622,17 @@ fn the_pull_request_says_how_each_criterion_is_met() {
             };
         });
         insta::assert_snapshot!(format!("pull-{place}"), pull_body(&plain, &voice));
+        let names = [
+            "needs-review at a person's head",
+            "needs-review at a person's head that was checked",
+            "needs-review at a person's head that is refused",
+        ];
+        for (name, task) in cases() {
+            if names.contains(&name.as_str()) {
+                let file = format!("pull-{}-{place}", name.replace([' ', '\''], "-"));
+                insta::assert_snapshot!(file, pull_body(&task, &voice));
+            }
+        }
         insta::assert_snapshot!(
             format!("pull-approved-{place}"),
             pull_body(&approved, &voice)
@@ -679,6 +757,13 @@ fn the_json_of_run_and_verify() {
         "json-needs-review",
         result_json(&done, Some("/data/tasks/T-42/PR.md"), &log, &local)
     );
+    let unknown = result_json(&review(None, commit('f'), None), None, &log, &local);
+    assert_eq!(unknown["head"], commit('f').as_str());
+    assert_eq!(
+        unknown["checks"],
+        serde_json::json!([]),
+        "of another commit"
+    );
     for (name, task) in cases() {
         let json = result_json(&task, None, &log, &local);
         assert_eq!(json["stage"], task.word(), "{name}");
@@ -689,6 +774,8 @@ fn the_json_of_run_and_verify() {
         let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
         assert_eq!(keys.len(), 16, "{name}: {keys:?}");
     }
+    let crashed = result_json(&failed(FailureClass::Agent), None, &log, &local);
+    insta::assert_json_snapshot!("json-failed-agent", crashed);
     let asking = cases()
         .into_iter()
         .find(|(name, _)| name == "needs-info work");

@@ -5,6 +5,7 @@ mod endings;
 mod interrupted;
 mod limits;
 mod people;
+mod progress;
 mod referee;
 mod told;
 mod words;

@@ -12,7 +12,7 @@ const MANY_CRITERIA: usize = 8;
 /// A brief whose own globs cover more of the repository narrows nothing.
 const LARGE_SHARE_PERCENT: u64 = 40;
 
-/// Judges a brief: what is missing, what needs a person's yes, and warnings that block nothing.
+/// Judges a brief: what is missing, and what needs a person's yes. What blocks nothing is in [`warnings`].
 ///
 /// An area counts as named when title, goal, criteria or scope hold a path or glob that a
 /// pattern of `[scope] sensitive` matches, or the bare name of the folder that a floating
@@ -21,20 +21,18 @@ const LARGE_SHARE_PERCENT: u64 = 40;
 /// place (`src/core/**`) is named by paths alone, for its folders' names are ordinary words.
 /// What the brief excludes (non-goals) and where it wants to be asked names nothing.
 #[must_use]
-pub fn fit(brief: &Brief, settings: &Settings, survey: Survey) -> (Fit, Vec<String>) {
-    let warnings = warnings(brief, survey);
+pub fn fit(brief: &Brief, settings: &Settings) -> Fit {
     let missing = missing(brief);
     if !missing.is_empty() {
         let skeleton = skeleton(brief);
-        return (Fit::NeedsInfo { missing, skeleton }, warnings);
+        return Fit::NeedsInfo { missing, skeleton };
     }
     let areas = areas(brief, &settings.scope.sensitive);
-    let fit = if areas.is_empty() {
+    if areas.is_empty() {
         Fit::Fits
     } else {
         Fit::NeedsApproval { areas }
-    };
-    (fit, warnings)
+    }
 }
 
 fn missing(brief: &Brief) -> Vec<String> {
@@ -106,7 +104,10 @@ fn skeleton(brief: &Brief) -> String {
     parts.join("\n")
 }
 
-fn warnings(brief: &Brief, survey: Survey) -> Vec<String> {
+/// What a person should know about a brief before its result is judged: signs of too much in one
+/// task, and words that nothing enforces. One sentence each; none of them blocks anything.
+#[must_use]
+pub fn warnings(brief: &Brief, survey: Survey) -> Vec<String> {
     let mut warnings = Vec::new();
     let count = brief.criteria.len();
     if count > MANY_CRITERIA {

@@ -75,8 +75,7 @@ impl Next {
 
     /// Judges the brief as it is now: work, a question, or an approval of the text itself.
     pub(super) fn fit(self) -> Decision {
-        let (fit, _warnings) = brief::fit(&self.task.brief, &self.task.settings, self.task.survey);
-        match fit {
+        match brief::fit(&self.task.brief, &self.task.settings) {
             Fit::Fits => self.first_round(),
             Fit::NeedsInfo { missing, skeleton } => {
                 let text = format!("{}\n\n{skeleton}", missing.join(" "));
@@ -100,6 +99,7 @@ impl Next {
 
     pub(super) fn queue(mut self, why: Waiting) -> Decision {
         self.task.run += 1;
+        self.task.unfinished = None;
         let run = self.task.run;
         self.effect(Effect::Run { run })
             .to(Stage::Queued { run, why })
@@ -162,6 +162,7 @@ impl Next {
     /// A person's commit is the head: in review at their head, checks again, nothing of ours over it.
     pub(super) fn their_head(mut self, head: CommitId) -> Decision {
         self.task.run += 1;
+        self.task.unfinished = None;
         let run = self.task.run;
         if let Some(pull) = &mut self.task.pull {
             pull.head = head.clone();
@@ -229,14 +230,19 @@ impl Next {
         }
         match outcome {
             RunOutcome::Result { result } => self.judge(run, result),
-            RunOutcome::Asked { questions, kept } => {
+            RunOutcome::Asked {
+                questions,
+                kept,
+                seen,
+            } => {
                 self.task.kept.clone_from(kept);
+                self.task.unfinished = Some(seen.clone());
                 self.ask(About::Work, questions.clone())
             }
             RunOutcome::Failed {
                 failure,
                 kept,
-                evidence,
+                seen,
             } => {
                 if kept.is_some() {
                     self.task.kept.clone_from(kept);
@@ -247,7 +253,7 @@ impl Next {
                         class: failure.class,
                     });
                 }
-                self.task.evidence_without_result.clone_from(evidence);
+                self.task.unfinished = Some(seen.clone());
                 self.fail(failure.clone())
             }
             RunOutcome::Interrupted { by, kept } => {
@@ -273,7 +279,7 @@ impl Next {
             .map_or(1, |revision| revision.number + 1);
         self.task.kept = None;
         self.task.notes.clear();
-        self.task.evidence_without_result.clear();
+        self.task.unfinished = None;
         if !self.task.ours.contains(&result.head) {
             self.task.ours.push(result.head.clone());
         }
@@ -282,6 +288,7 @@ impl Next {
             run,
             result: result.clone(),
             granted: std::collections::BTreeSet::new(),
+            theirs: false,
         });
         if let Some(failure) = verdict(result) {
             return self.fail(failure);

@@ -4,11 +4,11 @@ use super::*;
 use crate::domain::brief::{self, Survey};
 use crate::domain::event::RunOutcome;
 use crate::domain::evidence::{CheckEvidence, Exit, LogRef, Seen};
-use crate::domain::gates::{Finding, Gate, Outcome};
+use crate::domain::gates::{Cause, Finding, Gate, Outcome};
 use crate::domain::ident::{CommitId, Digest, TaskId};
 use crate::domain::settings::Settings;
 use crate::domain::task::{
-    AgentSpec, Claims, IssueRef, NewTask, Pull, Revision, RunFacts, RunResult,
+    AgentSpec, Claims, FileStat, IssueRef, NewTask, Pull, Revision, RunFacts, RunResult,
 };
 
 const AT: Time = Time(1_795_184_405_000);
@@ -126,6 +126,7 @@ fn asking() -> Task {
         run: 2,
         result: result(check(vec![seen(0)]), asks),
         granted: std::collections::BTreeSet::new(),
+        theirs: false,
     });
     task
 }
@@ -192,12 +193,54 @@ fn a_check_of_a_head_that_is_not_there_any_more_moves_nothing() {
     let checked = |run, head| Event::Checked {
         run,
         head: commit(head),
+        files: Vec::new(),
         evidence: check(vec![seen(0)]),
         findings: Vec::new(),
     };
     assert_eq!(decide(&task, &checked(2, 'b'), AT), Decision::Stale);
     assert_eq!(decide(&task, &checked(1, 'c'), AT), Decision::Stale);
     assert_eq!(moved(&task, &checked(2, 'c')).0.word(), "needs-review");
+}
+
+#[test]
+fn what_was_seen_of_a_persons_commit_replaces_all_that_was_known_of_ours() {
+    let mut task = asking();
+    let revision = task.revision.as_mut().unwrap();
+    revision.granted = [Cause::Scope, Cause::Deps].into();
+    let ours = revision.result.head.clone();
+    task.stage = Stage::InReview {
+        head: commit('c'),
+        checking: Some(2),
+        closing: None,
+    };
+    let file = FileStat {
+        path: "theirs.txt".into(),
+        added: 4,
+        removed: 0,
+    };
+    let checked = |head: &CommitId| Event::Checked {
+        run: 2,
+        head: head.clone(),
+        files: vec![file.clone()],
+        evidence: Vec::new(),
+        findings: Vec::new(),
+    };
+    let (now, _) = moved(&task, &checked(&commit('c')));
+    let revision = now.revision.unwrap();
+    assert!(revision.theirs && revision.granted.is_empty());
+    assert_eq!(revision.result.head, commit('c'));
+    assert_eq!(revision.result.files, std::slice::from_ref(&file));
+    assert!(revision.result.evidence.is_empty() && revision.result.findings.is_empty());
+
+    // Ours given back as it was is ours.
+    task.stage = Stage::InReview {
+        head: ours.clone(),
+        checking: Some(2),
+        closing: None,
+    };
+    let (now, _) = moved(&task, &checked(&ours));
+    let revision = now.revision.unwrap();
+    assert!(!revision.theirs && !revision.granted.is_empty());
 }
 
 #[test]
@@ -299,7 +342,7 @@ fn a_red_result_is_not_published_by_trying_the_forge_again() {
     let retried = Event::Retried {
         by: DANA.to_owned(),
         fresh: false,
-        budget_times: 1,
+        budget: None,
     };
     // Its asks are still open.
     assert_eq!(moved(&task, &retried).0.word(), "queued");
@@ -359,6 +402,7 @@ fn a_branch_is_deleted_only_at_a_head_that_a_run_made() {
     let checked = Event::Checked {
         run: adopted.run,
         head: commit('d'),
+        files: Vec::new(),
         evidence: check(vec![seen(0)]),
         findings: Vec::new(),
     };
@@ -399,7 +443,7 @@ fn the_end_is_the_end() {
         Event::Retried {
             by: by(),
             fresh: true,
-            budget_times: 1,
+            budget: None,
         },
         approve(Target::Revision { number: 1 }),
         Event::Rejected {

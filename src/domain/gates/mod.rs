@@ -6,6 +6,7 @@ mod lines;
 mod manifests;
 mod names;
 mod places;
+mod runners;
 pub mod secrets;
 mod show;
 mod weakened;
@@ -15,7 +16,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::ident::RepoPath;
-use super::settings::{GatePolicy, Scope};
+use super::settings::{Check, GatePolicy, Scope};
 
 /// Most findings of one gate; further ones are counted in one more finding.
 pub const FINDINGS_CAP: usize = 25;
@@ -41,6 +42,7 @@ pub fn judge(
     brief_scope: &[String],
     odd: &[Odd],
     known: &[String],
+    checks: &[Check],
 ) -> Vec<Finding> {
     let known = secrets::Known::new(known);
     // A name that holds a secret is refused without being repeated, so no other gate may name it.
@@ -72,6 +74,7 @@ pub fn judge(
         found.extend(places::binary(change));
         found.extend(manifests::judge(change, scope.dependencies));
         found.extend(secrets::judge(change, &known));
+        found.extend(runners::judge(change, checks));
     }
     found.extend(plain_odd.iter().map(|odd| names::odd(odd)));
     found.extend(weakened::judge(&plain, scope.tests_removed));
@@ -320,7 +323,7 @@ mod tests {
 
     fn told(changes: &[Change], scope: &Scope, brief: &[&str]) -> String {
         let brief: Vec<String> = brief.iter().map(|glob| (*glob).to_owned()).collect();
-        judge(changes, scope, &brief, &[], &[])
+        judge(changes, scope, &brief, &[], &[], &[])
             .iter()
             .map(|finding| {
                 format!(
@@ -333,7 +336,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_change_passes() {
-        let found = judge(&[added("src/main.rs")], &scope(), &[], &[], &[]);
+        let found = judge(&[added("src/main.rs")], &scope(), &[], &[], &[], &[]);
         assert_eq!((outcome(&found), found), (Outcome::Pass, Vec::new()));
     }
 
@@ -348,7 +351,7 @@ mod tests {
             path: "pipe".into(),
             what: "a FIFO".to_owned(),
         }];
-        let found = judge(&changes, &scope(), &[], &odd, &[]);
+        let found = judge(&changes, &scope(), &[], &odd, &[], &[]);
         for gate in [Gate::Git, Gate::Dependencies, Gate::Tests, Gate::Mode] {
             assert!(found.iter().any(|finding| finding.gate == gate), "{gate:?}");
         }
@@ -396,7 +399,7 @@ mod tests {
                 protected_policy: policy,
                 ..scope()
             };
-            let found = judge(&[added("AGENTS.md")], &scope, &[], &[], &[]);
+            let found = judge(&[added("AGENTS.md")], &scope, &[], &[], &[], &[]);
             assert_eq!(outcome(&found), expected);
         }
     }
@@ -414,6 +417,38 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_decides_what_a_check_runs_asks_also_when_it_is_new() {
+        let check = crate::domain::settings::Check {
+            name: "tests".to_owned(),
+            run: "make check".to_owned(),
+            required: true,
+            timeout_secs: 60,
+            paths: Vec::new(),
+            baseline: true,
+            confirm: crate::domain::settings::Confirm::Auto,
+        };
+        let scope = Scope {
+            protected: Vec::new(),
+            ..scope()
+        };
+        let gutted = change(
+            "Makefile",
+            Some("check:\n\t./a\n"),
+            Some("check:\n\ttrue\n"),
+        );
+        let changes = [gutted, added("GNUmakefile"), added("a.c")];
+        let found = judge(&changes, &scope, &[], &[], &[], &[check]);
+        let reasons: Vec<&str> = found.iter().map(|one| one.reason.as_str()).collect();
+        insta::assert_snapshot!(reasons.join("\n"), @r"
+        `GNUmakefile` decides what the check `tests` runs (`make check`), so a person has to look at it
+        `Makefile` decides what the check `tests` runs (`make check`), so a person has to look at it
+        ");
+        assert_eq!(outcome(&found), Outcome::Ask);
+        assert!(found.iter().all(|one| one.gate == Gate::Protected));
+        assert_eq!(judge(&changes, &scope, &[], &[], &[], &[]), []);
+    }
+
+    #[test]
     fn a_link_named_as_a_protected_folder_asks() {
         let mut link = added(".github");
         link.new = Some(Entry {
@@ -421,7 +456,7 @@ mod tests {
             size: 2,
             content: Some(b"ci".to_vec()),
         });
-        let found = judge(&[link], &scope(), &[], &[], &[]);
+        let found = judge(&[link], &scope(), &[], &[], &[], &[]);
         assert!(found.iter().any(|finding| finding.gate == Gate::Protected));
     }
 
@@ -530,7 +565,14 @@ mod tests {
             path: canary.as_str().into(),
             what: "a FIFO".to_owned(),
         }];
-        let found = judge(&changes, &scope(), &[], &odd, std::slice::from_ref(&canary));
+        let found = judge(
+            &changes,
+            &scope(),
+            &[],
+            &odd,
+            std::slice::from_ref(&canary),
+            &[],
+        );
         assert_eq!(outcome(&found), Outcome::Refuse);
         assert!(!serde_json::to_string(&found).unwrap().contains("canary"));
         insta::assert_snapshot!(found[0].reason, @"the name of 2 changed file(s) holds what looks like a credential; it is not repeated here");
@@ -540,7 +582,14 @@ mod tests {
     fn a_known_secret_in_content_is_refused_and_never_repeated() {
         let canary = "canary-q7ZkR2mXw9TbL4vNc8".to_owned();
         let changes = [change("a", None, Some(&format!("x\ny {canary} z\n")))];
-        let found = judge(&changes, &scope(), &[], &[], std::slice::from_ref(&canary));
+        let found = judge(
+            &changes,
+            &scope(),
+            &[],
+            &[],
+            std::slice::from_ref(&canary),
+            &[],
+        );
         assert_eq!((outcome(&found), found[0].line), (Outcome::Refuse, Some(2)));
         assert!(!serde_json::to_string(&found).unwrap().contains("canary"));
     }
@@ -555,7 +604,7 @@ mod tests {
             ..scope()
         };
         changes.push(added("z"));
-        let found = judge(&changes, &scope, &[], &[], &[]);
+        let found = judge(&changes, &scope, &[], &[], &[], &[]);
         assert_eq!(found.len(), 2 * (FINDINGS_CAP + 1));
         assert_eq!(outcome(&found), Outcome::Refuse);
         assert!(found.iter().any(|finding| finding.path == Some("z".into())));
@@ -624,8 +673,8 @@ mod tests {
             let mut back = changes.clone();
             back.reverse();
             let known = ["canary-value-of-some-length".to_owned()];
-            let found = judge(&changes, &scope(), &[], &[], &known);
-            prop_assert_eq!(&found, &judge(&back, &scope(), &[], &[], &known));
+            let found = judge(&changes, &scope(), &[], &[], &known, &[]);
+            prop_assert_eq!(&found, &judge(&back, &scope(), &[], &[], &known, &[]));
             prop_assert!(found.iter().all(|finding| !finding.reason.contains(char::is_control)));
         }
     }

@@ -113,6 +113,10 @@ fn verify_state(evidence: &[CheckEvidence]) -> (CheckState, String) {
     (state, required(evidence))
 }
 
+fn is_theirs(task: &Task) -> bool {
+    task.revision.as_ref().is_some_and(|of| of.theirs)
+}
+
 fn scope_state(task: &Task, result: &RunResult) -> (CheckState, String) {
     let refused = result
         .findings
@@ -133,6 +137,10 @@ fn scope_state(task: &Task, result: &RunResult) -> (CheckState, String) {
         (0, 0, granted) => (
             CheckState::Success,
             format!("{} approved", count(granted, "finding", "findings")),
+        ),
+        (0, open, _) if is_theirs(task) => (
+            CheckState::Neutral,
+            format!("{} for the reviewer", count(open, "finding", "findings")),
         ),
         (0, open, _) => (
             CheckState::ActionRequired,
@@ -156,6 +164,10 @@ fn approval_state(task: &Task) -> (CheckState, String) {
     let Some(revision) = &task.revision else {
         return (CheckState::Neutral, "no approval was needed".to_owned());
     };
+    if revision.theirs {
+        let title = "not asked: the commit is not the bot's".to_owned();
+        return (CheckState::Neutral, title);
+    }
     if revision.open_asks().next().is_some() {
         return (
             CheckState::ActionRequired,

@@ -1,6 +1,7 @@
 //! The lines of the journal, and the answer to an act that is not possible now.
 
 use super::Voice;
+use crate::domain::command::Grant;
 use crate::domain::decide::NotNow;
 use crate::domain::event::{Event, RunOutcome, Timer};
 use crate::domain::task::{FailureClass, Stage, Step, Task};
@@ -45,20 +46,16 @@ pub fn journal_line(event: &Event) -> String {
             let reason = reason.as_ref().map(|reason| format!(": {}", words(reason)));
             format!("{by} rejected {what}{}", reason.unwrap_or_default())
         }
-        Event::Retried {
-            by,
-            fresh,
-            budget_times,
-        } => {
+        Event::Retried { by, fresh, budget } => {
             let fresh = if *fresh {
                 ", without the kept work"
             } else {
                 ""
             };
-            let budget = if *budget_times > 1 {
-                format!(", with {budget_times} times the time")
-            } else {
-                String::new()
+            let budget = match budget {
+                Some(Grant::Times(times)) => format!(", with {times} times the time"),
+                Some(Grant::Minutes(minutes)) => format!(", with {minutes} min"),
+                None => String::new(),
             };
             format!("{by} asked for another try{fresh}{budget}")
         }

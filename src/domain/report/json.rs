@@ -5,9 +5,13 @@ use serde_json::{Value, json};
 use super::super::brief::Brief;
 use super::super::evidence::{CheckEvidence, Seen, judge_criteria};
 use super::super::gates::{Finding, Gate, Outcome};
-use super::super::ident::{Digest, RepoPath};
-use super::super::task::{About, ApprovalOf, Failure, FileStat, RunResult, Stage, Task};
-use super::{Voice, asked_name, cause_arg, current_result, open_causes, telling};
+use super::super::ident::{CommitId, Digest, RepoPath};
+use super::super::settings::Check;
+use super::super::task::{
+    About, ApprovalOf, Ending, Failure, FileStat, RunFacts, RunResult, Stage, Task, Unfinished,
+};
+use super::review::{Theirs, theirs};
+use super::{Voice, asked_name, cause_arg, current_result, open_causes, telling, unfinished};
 
 /// Version of the objects that `--json` prints. A key is never removed or given another meaning under the same number.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -28,16 +32,25 @@ pub fn result_json(
         _ => None,
     };
     let result = current_result(task);
+    let judged = match (theirs(task), result) {
+        // Of a person's commit nothing is known before it was looked at.
+        (Some(Theirs::Unknown { head, .. }), _) => Judged {
+            head: Some(head),
+            ..Judged::default()
+        },
+        (_, Some(result)) => Judged::of_result(result),
+        (_, None) => Judged::of_unfinished(unfinished(task)),
+    };
     let mut object = result_object(
         task.word(),
-        result,
+        judged,
         failure,
         asks_json(task, voice),
-        Some(&task.brief),
+        Some((&task.brief, &task.settings.checks)),
         log_path,
     );
     put(&mut object, "task", json!(task.id.to_string()));
-    put(&mut object, "branch", json!(task.branch));
+    put(&mut object, "branch", json!(branch(task)));
     put(
         &mut object,
         "base",
@@ -75,7 +88,63 @@ pub fn verify_json(result: &RunResult, failure: Option<&Failure>, log_path: LogP
             }),
         ),
     };
-    result_object(stage, Some(result), failure, asks, None, log_path)
+    let judged = Judged::of_result(result);
+    result_object(stage, judged, failure, asks, None, log_path)
+}
+
+/// The task branch, once it is there and while it is.
+fn branch(task: &Task) -> Option<&str> {
+    let gone = match &task.stage {
+        Stage::Ended {
+            how: Ending::Rejected | Ending::Stopped,
+            left: Some(left),
+            ..
+        } => !left
+            .iter()
+            .any(|what| what.starts_with(&format!("branch {}", task.branch))),
+        _ => false,
+    };
+    (task.pull.is_some() && !gone).then_some(task.branch.as_str())
+}
+
+/// What is known of a result, or of a run that had none.
+#[derive(Default)]
+struct Judged<'a> {
+    result: Option<&'a RunResult>,
+    head: Option<&'a CommitId>,
+    evidence: &'a [CheckEvidence],
+    facts: Option<&'a RunFacts>,
+}
+
+impl<'a> Judged<'a> {
+    fn of_result(result: &'a RunResult) -> Self {
+        Self {
+            result: Some(result),
+            head: Some(&result.head),
+            evidence: &result.evidence,
+            facts: Some(&result.facts),
+        }
+    }
+
+    fn of_unfinished(seen: Option<&'a Unfinished>) -> Self {
+        let Some(seen) = seen else {
+            return Self::default();
+        };
+        Self {
+            result: None,
+            head: seen.head.as_ref(),
+            evidence: &seen.evidence,
+            facts: Some(&seen.facts).filter(|facts| !facts.launcher.is_empty()),
+        }
+    }
+
+    /// Checks that the criteria can be judged by: of a run without a result only what ran on its last try.
+    fn on_head(&self) -> Vec<CheckEvidence> {
+        let all = self.evidence.iter();
+        all.filter(|check| self.result.is_some() || !check.head.is_empty())
+            .cloned()
+            .collect()
+    }
 }
 
 fn put(object: &mut Value, key: &str, value: Value) {
@@ -86,14 +155,13 @@ fn put(object: &mut Value, key: &str, value: Value) {
 
 fn result_object(
     stage: &str,
-    result: Option<&RunResult>,
+    judged: Judged<'_>,
     failure: Option<&Failure>,
     asks: Value,
-    brief: Option<&Brief>,
+    brief: Option<(&Brief, &[Check])>,
     log_path: LogPath<'_>,
 ) -> Value {
-    let none: &[CheckEvidence] = &[];
-    let evidence = result.map_or(none, |result| &result.evidence);
+    let result = judged.result;
     json!({
         "schema_version": SCHEMA_VERSION,
         "stage": stage,
@@ -104,19 +172,19 @@ fn result_object(
         "asks": asks,
         "branch": null,
         "base": result.map(|result| &result.base),
-        "head": result.map(|result| &result.head),
+        "head": judged.head,
         "files": result.map_or(Vec::new(), |result| result.files.iter().map(file_json).collect()),
-        "brief": brief.map(|brief| brief_json(brief, evidence)),
-        "checks": evidence.iter().map(|check| check_json(check, log_path)).collect::<Vec<_>>(),
+        "brief": brief.map(|(brief, checks)| brief_json(brief, checks, &judged.on_head())),
+        "checks": judged.evidence.iter().map(|check| check_json(check, log_path)).collect::<Vec<_>>(),
         "gates": result.map_or(Vec::new(), |result| gates_json(&result.findings)),
         "report": null,
-        "workspace": result.map(|result| json!({
-            "method": result.facts.workspace,
-            "prepare_ms": result.facts.prepare_ms,
+        "workspace": judged.facts.map(|facts| json!({
+            "method": facts.workspace,
+            "prepare_ms": facts.prepare_ms,
         })),
-        "sandbox": result.map(|result| json!({
-            "launcher": result.facts.launcher,
-            "limits_tier": result.facts.limits_tier,
+        "sandbox": judged.facts.map(|facts| json!({
+            "launcher": facts.launcher,
+            "limits_tier": facts.limits_tier,
         })),
     })
 }
@@ -215,11 +283,11 @@ fn file_json(file: &FileStat) -> Value {
     object
 }
 
-fn brief_json(brief: &Brief, evidence: &[CheckEvidence]) -> Value {
+fn brief_json(brief: &Brief, checks: &[Check], evidence: &[CheckEvidence]) -> Value {
     let criteria: Vec<Value> = brief
         .criteria
         .iter()
-        .zip(judge_criteria(brief, evidence))
+        .zip(judge_criteria(brief, checks, evidence))
         .map(|(criterion, verdict)| {
             json!({
                 "number": criterion.number,

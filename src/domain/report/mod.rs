@@ -11,6 +11,7 @@ mod json;
 mod outcome;
 mod page;
 mod pull;
+mod review;
 mod status;
 mod stopped;
 mod table;
@@ -31,7 +32,7 @@ use super::evidence::{CheckEvidence, Exit, Limit, Seen, Verdict};
 use super::gates::{Cause, Finding, Gate};
 use super::ident::TaskId;
 use super::settings::{ChecksFrom, GatePolicy};
-use super::task::{ApprovalOf, RunResult, Stage, Task};
+use super::task::{ApprovalOf, RunResult, Stage, Task, Unfinished};
 use super::text::{clip, code, path};
 
 /// How people are addressed, and how what they type is written: on a forge as a
@@ -130,7 +131,22 @@ fn current_result(task: &Task) -> Option<&RunResult> {
         Stage::Failed { .. } => revision.run == task.run,
         _ => true,
     };
-    current.then_some(&revision.result)
+    (current && unfinished(task).is_none()).then_some(&revision.result)
+}
+
+/// What the run saw that the task is at, where it ended without a result.
+fn unfinished(task: &Task) -> Option<&Unfinished> {
+    match task.stage {
+        Stage::Failed { .. } | Stage::Asking { .. } => task.unfinished.as_deref(),
+        _ => None,
+    }
+}
+
+/// What the checks said in the run that the task is at.
+fn current_evidence(task: &Task) -> &[CheckEvidence] {
+    let result = current_result(task).map(|result| result.evidence.as_slice());
+    let unfinished = || unfinished(task).map(|seen| seen.evidence.as_slice());
+    result.or_else(unfinished).unwrap_or_default()
 }
 
 /// Rounds allowed.
@@ -251,12 +267,26 @@ fn checks_origin(task: &Task) -> Option<String> {
 
 /// One finding as a list item's text.
 fn finding_line(finding: &Finding) -> String {
-    let place = match (&finding.path, finding.line) {
-        (Some(at), Some(number)) => format!("{} line {number}: ", short_path(at)),
-        (Some(at), None) => format!("{}: ", short_path(at)),
-        (None, _) => String::new(),
+    format!(
+        "{}{}",
+        place(finding, short_path),
+        line(&finding.reason, 300)
+    )
+}
+
+/// Where a finding is, as the beginning of a line about it; a reason that begins with its path is not given it twice.
+fn place(finding: &Finding, path: fn(&super::ident::RepoPath) -> String) -> String {
+    let named = |at: &&super::ident::RepoPath| {
+        let named = format!("`{}`", at.lossy());
+        finding.reason.starts_with(&named)
     };
-    format!("{place}{}", line(&finding.reason, 300))
+    let at = finding.path.as_ref().filter(|at| !named(at)).map(path);
+    match (at, finding.line) {
+        (Some(at), Some(number)) => format!("{at} line {number}: "),
+        (Some(at), None) => format!("{at}: "),
+        (None, Some(number)) => format!("line {number}: "),
+        (None, None) => String::new(),
+    }
 }
 
 /// A path that cannot fill a page by itself.

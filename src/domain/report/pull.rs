@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use super::super::evidence::{CheckEvidence, Met, judge_criteria};
-use super::super::gates::{Gate, Outcome};
+use super::super::gates::{Gate, Outcome, outcome};
 use super::super::settings::GatePolicy;
 use super::super::task::{AgentSpec, Revision, RunResult, Task};
 use super::super::text::{duration, title as bare};
-use super::status::hidden_line;
+use super::review::{Theirs, theirs};
+use super::status::{hidden_line, warning_rows};
 use super::{
     Page, Voice, checks_origin, count, dependencies, exits, finding_line, last_lines, line, rounds,
     short_path, size, span, telling, verdict_cell,
@@ -63,6 +64,20 @@ pub fn pull_body(task: &Task, voice: &Voice) -> String {
     let end = decide(task, voice);
     let mut page = Page::of(PULL_MAX.saturating_sub(super::chars(&end)));
     page.add(&head(task, revision, voice));
+    match theirs(task) {
+        None => {}
+        Some(ref theirs @ Theirs::Unknown { head, .. }) => page.add(&format!(
+            "**The head of the branch is `{}`, a commit that is not mine; {}.** All below is old: it is of my own `{}`.",
+            head.short(),
+            theirs.told(),
+            result.head.short()
+        )),
+        Some(ref theirs @ Theirs::Judged) => page.add(&format!(
+            "**The head of the branch is `{}`, a commit that is not mine; {}.** Criteria, checks and scope below are of that commit; what the agent says is of its own.",
+            result.head.short(),
+            theirs.told()
+        )),
+    }
     if let AgentSpec::Scripted { .. } = task.agent {
         page.add(
             "The agent in this run is a script shipped with prentice. No model was used. Git, sandbox, commands and exit codes are real.",
@@ -122,7 +137,7 @@ fn summary(page: &mut Page, result: &RunResult) {
 }
 
 fn criteria(page: &mut Page, task: &Task, result: &RunResult) {
-    let judged = judge_criteria(&task.brief, &result.evidence);
+    let judged = judge_criteria(&task.brief, &task.settings.checks, &result.evidence);
     let rows: Vec<String> = task
         .brief
         .criteria
@@ -162,6 +177,7 @@ fn criteria(page: &mut Page, task: &Task, result: &RunResult) {
     if let Some(hidden) = hidden_line(task, 20) {
         page.add(&hidden);
     }
+    page.rows("", &warning_rows(task), 25_000, "warnings");
 }
 
 fn verification(page: &mut Page, task: &Task, result: &RunResult) {
@@ -172,7 +188,10 @@ fn verification(page: &mut Page, task: &Task, result: &RunResult) {
     let rows: Vec<String> = result.evidence.iter().map(check_row).collect();
     if rows.is_empty() {
         page.add("### Verification");
-        page.add("No check ran.");
+        page.add(match outcome(&result.findings) {
+            Outcome::Refuse => "No check ran, since a gate refuses.",
+            Outcome::Ask | Outcome::Pass => "No check ran.",
+        });
     }
     page.rows(&head, &rows, 15_000, "checks");
     if let Some(origin) = checks_origin(task) {
@@ -268,6 +287,7 @@ fn scope(page: &mut Page, task: &Task, revision: &Revision) {
             let how = match finding.outcome {
                 Outcome::Pass => "noted",
                 Outcome::Ask if granted => "approved",
+                Outcome::Ask if revision.theirs => "for the reviewer",
                 Outcome::Ask => "waits for a yes",
                 Outcome::Refuse => "refused",
             };

@@ -2,19 +2,19 @@
 
 use std::fmt::Write as _;
 
-use super::super::brief::HiddenKind;
-use super::super::evidence::{Met, judge_criteria};
+use super::super::brief::{HiddenKind, warnings};
 use super::super::gates::Cause;
 use super::super::ident::Time;
 use super::super::task::{About, ApprovalOf, Closing, Question, Stage, Step, Task, Waiting};
 use super::super::text::block;
 use super::page::within;
+use super::review::review;
 use super::stopped::{ended, failed};
 use super::table::evidence_table;
 use super::turn::{capital, closing, result_noun};
 use super::{
-    Page, Voice, cause_arg, chars, checks_origin, count, dependencies, finding_line, line,
-    open_causes, required, rounds, size, span,
+    Page, Voice, cause_arg, chars, checks_origin, count, finding_line, line, open_causes, required,
+    rounds, size, span, unfinished,
 };
 
 /// Most characters of a status comment.
@@ -69,27 +69,7 @@ fn truth(page: &mut Page, task: &Task, voice: &Voice) {
             until,
         } => asking(page, task, *about, questions, *until),
         Stage::AwaitingApproval { of } => awaiting(page, task, of, voice),
-        Stage::InReview {
-            head,
-            checking,
-            closing,
-        } => {
-            review(page, task, voice);
-            let ours = task
-                .revision
-                .as_ref()
-                .is_some_and(|revision| revision.result.head == *head);
-            if checking.is_some() {
-                page.add(&format!(
-                    "A commit that is not mine, `{}`, is the head of the branch. The evidence below is old; the checks run again on it now.",
-                    head.short()
-                ));
-            } else if !ours {
-                page.add(&format!(
-                    "A commit that is not mine, `{}`, is the head of the branch. The evidence below belongs to my own.",
-                    head.short()
-                ));
-            }
+        Stage::InReview { closing, .. } => {
             if let Some(Closing { by, until }) = closing {
                 page.add(&format!(
                     "Closed by {}. That is final at {} UTC unless it is reopened.",
@@ -97,7 +77,7 @@ fn truth(page: &mut Page, task: &Task, voice: &Voice) {
                     until.date_clock()
                 ));
             }
-            evidence_table(page, task, 0);
+            review(page, task, voice);
         }
         Stage::TakenOver { by } => page.add(&format!(
             "{} owns branch {} now. I will not push.",
@@ -259,6 +239,13 @@ fn asking(page: &mut Page, task: &Task, about: About, questions: &[Question], un
         })
         .collect();
     page.rows("", &rows, 160, "questions");
+    let more = unfinished(task).map_or(0, |seen| seen.questions_left_out);
+    if more > 0 {
+        page.add(&format!(
+            "It asked {}; see its log.",
+            count(more, "more question", "more questions")
+        ));
+    }
     for paste in pastes {
         page.add("To paste and fill in:");
         let room = page.left.saturating_sub(170);
@@ -361,53 +348,6 @@ fn cause_words(cause: Cause) -> &'static str {
     }
 }
 
-fn review(page: &mut Page, task: &Task, voice: &Voice) {
-    let subject = capital(&result_noun(task, voice));
-    let Some(revision) = &task.revision else {
-        page.add(&format!("{subject} is there to judge."));
-        return;
-    };
-    let result = &revision.result;
-    let judged = judge_criteria(&task.brief, &result.evidence);
-    let open: Vec<String> = judged
-        .iter()
-        .filter(|verdict| verdict.met != Met::Yes)
-        .map(|verdict| verdict.number.to_string())
-        .collect();
-    let state = if open.is_empty() {
-        "is ready to judge"
-    } else {
-        "is up but **not complete**"
-    };
-    page.add(&format!(
-        "{subject} {state}: {} of {} criteria have evidence, {} in a clean checkout of `{}`. {}, {}.",
-        judged.len() - open.len(),
-        judged.len(),
-        required(&result.evidence),
-        result.head.short(),
-        size(result),
-        dependencies(task, result)
-    ));
-    if !open.is_empty() {
-        let shown: Vec<String> = open.iter().take(20).cloned().collect();
-        let more = match open.len() - shown.len() {
-            0 => String::new(),
-            rest => format!(" and {rest} more"),
-        };
-        page.add(&format!(
-            "No check shows {}{more}; a person has to look.",
-            if open.len() == 1 {
-                format!("criterion {}", shown.join(""))
-            } else {
-                format!("criteria {}", shown.join(", "))
-            }
-        ));
-    }
-    if let Some(origin) = checks_origin(task) {
-        page.add(&origin);
-    }
-}
-
 /// What a reader has to know about the text itself.
 fn about_the_text(page: &mut Page, task: &Task) {
     if let Some(at) = task.issue_edited_at {
@@ -420,6 +360,15 @@ fn about_the_text(page: &mut Page, task: &Task) {
     if let Some(row) = hidden_line(task, 3) {
         page.add(&row);
     }
+    page.rows("", &warning_rows(task), 0, "warnings");
+}
+
+/// What a person should know about the text and nothing was stopped by, as list items.
+pub(super) fn warning_rows(task: &Task) -> Vec<String> {
+    warnings(&task.brief, task.survey)
+        .iter()
+        .map(|warning| format!("- Warning: {}", line(warning, 300)))
+        .collect()
 }
 
 /// What was hidden in the issue, in one line; `None` when nothing was.

@@ -2,14 +2,11 @@
 
 use super::super::evidence::CheckEvidence;
 use super::super::task::Task;
-use super::{Page, current_result, exits, passes, span, verdict_cell};
+use super::{Page, current_evidence, exits, passes, span, unfinished, verdict_cell};
 
 /// Checks on base and here; red ones first where there are many.
 pub(super) fn evidence_table(page: &mut Page, task: &Task, keep: usize) {
-    let Some(result) = current_result(task) else {
-        return;
-    };
-    let mut checks: Vec<&CheckEvidence> = result.evidence.iter().collect();
+    let mut checks: Vec<&CheckEvidence> = current_evidence(task).iter().collect();
     if checks.len() > 8 {
         checks.sort_by_key(|check| passes(check.verdict()));
     }
@@ -21,7 +18,11 @@ pub(super) fn evidence_table(page: &mut Page, task: &Task, keep: usize) {
                 span(&check.name, 60),
                 exits(&check.base),
                 exits(&check.head),
-                verdict_cell(check),
+                if check.head.is_empty() && unfinished(task).is_some() {
+                    "not run here".to_owned()
+                } else {
+                    verdict_cell(check)
+                },
                 if check.required {
                     ""
                 } else {

@@ -3,7 +3,11 @@
 use super::super::evidence::{CheckEvidence, Seen};
 use super::super::gates::{Finding, Outcome};
 use super::super::task::{About, AgentSpec, ApprovalOf, Failure, RunResult, Stage, Task, Waiting};
-use super::{LogPath, Voice, asked_name, current_result, exit_words, outcome, passes, telling};
+use super::review::{Theirs, theirs};
+use super::{
+    LogPath, Voice, asked_name, current_evidence, current_result, exit_words, outcome, passes,
+    telling, unfinished,
+};
 
 /// The last lines on a terminal: label and text, control characters removed. `report` as in [`result_json`].
 #[must_use]
@@ -13,8 +17,17 @@ pub fn summary_lines(
     voice: &Voice,
 ) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> = Vec::new();
-    let result = current_result(task);
-    if let Some(result) = result.filter(|_| !outcome::is_withdrawn(task)) {
+    let theirs = theirs(task);
+    if let Some(Theirs::Unknown { head, .. }) = theirs {
+        let at = head.short();
+        lines.push((
+            "branch",
+            format!(
+                "{}   (at {at}, which is not the bot's and not checked)",
+                task.branch
+            ),
+        ));
+    } else if let Some(result) = current_result(task).filter(|_| !outcome::is_withdrawn(task)) {
         let figures = format!(
             "(base {} → {}, {})",
             result.base.short(),
@@ -24,11 +37,29 @@ pub fn summary_lines(
         let published = task.pull.as_ref().filter(|pull| pull.head == result.head);
         match published {
             Some(_) => lines.push(("branch", format!("{}   {figures}", task.branch))),
+            None if theirs.is_some() => {
+                lines.push(("branch", format!("{}   {figures}", task.branch)))
+            }
             None => lines.push(("result", format!("not published   {figures}"))),
         }
-        if !result.evidence.is_empty() {
-            lines.push(("verify", verify_line(&result.evidence)));
-        }
+    }
+    if let Some(Theirs::Judged) = theirs {
+        let theirs = "its head is not the bot's commit".to_owned();
+        lines.push(("note", theirs));
+        let result = current_result(task).into_iter();
+        let refused = result.flat_map(|result| &result.findings);
+        let refused = refused.filter(|finding| finding.outcome == Outcome::Refuse);
+        lines.extend(refused.map(|finding| ("refused", placed(finding))));
+    }
+    let evidence = match theirs {
+        Some(Theirs::Unknown { .. }) => &[],
+        _ => current_evidence(task),
+    };
+    if evidence
+        .iter()
+        .any(|check| !check.base.is_empty() || !check.head.is_empty())
+    {
+        lines.push(("verify", verify_line(evidence)));
     }
     match &task.stage {
         Stage::Failed { failure } => lines.push((
@@ -52,6 +83,10 @@ pub fn summary_lines(
                     .map_or(String::new(), |default| format!(" (default: {default})"));
                 let first = question.text.lines().next().unwrap_or_default();
                 lines.push(("asks", format!("{number}. {first}{default}")));
+            }
+            let more = unfinished(task).map_or(0, |seen| seen.questions_left_out);
+            if more > 0 {
+                lines.push(("asks", format!("and {more} more; see its log")));
             }
         }
         _ => lines.extend(outcome::lines(task)),
@@ -132,11 +167,7 @@ pub fn verify_lines(
 }
 
 fn placed(finding: &Finding) -> String {
-    let place = match (&finding.path, finding.line) {
-        (Some(path), Some(line)) => format!("{} line {line}: ", path.lossy()),
-        (Some(path), None) => format!("{}: ", path.lossy()),
-        (None, _) => String::new(),
-    };
+    let place = super::place(finding, |path| path.lossy().into_owned());
     format!("{place}{}", finding.reason)
 }
 
@@ -170,6 +201,9 @@ fn verify_line(evidence: &[CheckEvidence]) -> String {
         .iter()
         .filter(|check| check.required && !check.head.is_empty())
         .collect();
+    if evidence.iter().all(|check| check.head.is_empty()) {
+        return format!("{}   (no result was checked)", words.join("   "));
+    }
     let green = of.iter().filter(|check| passes(check.verdict())).count();
     format!("{}   (required {green}/{})", words.join("   "), of.len())
 }

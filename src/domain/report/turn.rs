@@ -307,7 +307,7 @@ pub(super) fn result_noun(task: &Task, voice: &Voice) -> String {
 /// `text` with a capital, where its first word is one that takes it.
 pub(super) fn capital(text: &str) -> String {
     let word = text.split(' ').next().unwrap_or_default();
-    if !word.chars().all(|c| c.is_ascii_alphabetic()) {
+    if !word.chars().all(|c| c.is_ascii_alphabetic() || c == '-') {
         return text.to_owned();
     }
     let mut letters = text.chars();

@@ -19,9 +19,31 @@ pub struct Revision {
     pub result: RunResult,
     /// Causes that a person granted.
     pub granted: BTreeSet<Cause>,
+    /// The head is a person's commit, and what is known of it replaced what was known of ours. Claims and facts stay
+    /// those of the agent.
+    pub theirs: bool,
 }
 
 impl Revision {
+    /// Takes what was seen of `head`, a commit that came after the result. Whatever a person granted was for ours.
+    pub fn judged_anew(
+        &mut self,
+        head: &CommitId,
+        files: &[FileStat],
+        evidence: &[CheckEvidence],
+        findings: &[Finding],
+    ) {
+        if self.result.head != *head {
+            self.theirs = true;
+            self.granted.clear();
+            self.result.droppings.clear();
+        }
+        self.result.head = head.clone();
+        self.result.files = files.to_vec();
+        self.result.evidence = evidence.to_vec();
+        self.result.findings = findings.to_vec();
+    }
+
     /// The asking findings that nobody granted yet.
     pub fn open_asks(&self) -> impl Iterator<Item = &Finding> {
         self.result.findings.iter().filter(|finding| {
@@ -49,6 +71,19 @@ pub struct RunResult {
     pub droppings: Vec<RepoPath>,
     /// How it was run.
     pub facts: RunFacts,
+}
+
+/// What a run saw that ended without a result: the agent asked or failed, or something broke.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// The last try that the checks ran on, in whole or in part.
+    pub head: Option<CommitId>,
+    /// Checks on base, and on that try.
+    pub evidence: Vec<CheckEvidence>,
+    /// How it was run, as far as it came; empty texts where no sandbox stood.
+    pub facts: RunFacts,
+    /// Questions of the agent beyond those shown.
+    pub questions_left_out: usize,
 }
 
 /// One changed file.

@@ -55,6 +55,27 @@ fn an_issue_that_says_too_little_asks_and_goes_on_with_the_answer() {
 }
 
 #[test]
+fn an_issue_with_too_many_criteria_and_a_scope_in_prose_is_warned_of_wherever_it_is_read() {
+    let road = Road::new();
+    let criteria: String = (1..=12).map(|n| format!("- [ ] c{n}\n")).collect();
+    let scope = "### Files or areas in scope\n\nthe whole src\u{1b}[2J folder\nanswer.txt\n";
+    let issue = format!("# The answer\n\n### Acceptance criteria\n\n{criteria}\n{scope}");
+    road.write("issue.md", &issue);
+    let done = road.run(FIX).ends(0);
+    let too_many = "12 acceptance criteria are too many for one change";
+    let unread = "folder” under scope is no path or glob";
+    let folder = Path::new("state/prentice/tasks/T-1");
+    let of = |name: &str| road.read(folder.join(name).to_str().unwrap());
+    let (status, pull) = (of("status.md"), of("PR.md"));
+    for (place, text) in [("stderr", &done.err), ("status", &status), ("PR.md", &pull)] {
+        for warning in [too_many, unread] {
+            assert!(text.contains(warning), "{place}: {text}");
+        }
+        assert!(!text.contains('\u{1b}'), "{place}: {text}");
+    }
+}
+
+#[test]
 fn an_issue_that_is_too_long_is_never_cut() {
     let road = Road::with(&format!("{SETTINGS}\n[context]\nmax_chars = 1000\n"));
     road.write("issue.md", &format!("{ISSUE}{}", "x".repeat(1000)));
@@ -198,7 +219,7 @@ fn submodules_are_not_fetched_and_large_files_stay_pointers() {
     );
     let ran = road.run(&agent).ends(0);
     assert!(
-        ran.err.contains("1 submodules are not fetched")
+        ran.err.contains("1 submodule is not fetched")
             || ran.err.contains("1 submodule is not fetched"),
         "{}",
         ran.err

@@ -306,6 +306,72 @@ fn a_result_is_told_with_all_its_evidence() {
 }
 
 #[test]
+fn a_branch_is_named_while_it_is_there_and_a_named_check_that_has_not_run_is_told_so() {
+    let road = Road::new();
+    let question = r#"{"type":"ask","question":"Which?","default":"a"}"#;
+    let asks = sh(&format!(
+        "for n in 1 2 3 4 5; do echo '{question}'; done; exit 20"
+    ));
+    let waits = "named check `tests` has not run on a result";
+    for (agent, code) in [(sh("exit 3"), 6), (asks.clone(), 7), (sh("true"), 9)] {
+        let object = road.run(&agent).ends(code).json();
+        assert!(object["branch"].is_null(), "{object:#}");
+        let check = &object["checks"][0];
+        assert_eq!(
+            (&check["base_exit"], &check["head_exit"]),
+            (&1.into(), &Value::Null)
+        );
+        assert!(object["sandbox"]["launcher"].is_string(), "{object:#}");
+        assert!(object["workspace"]["method"].is_string(), "{object:#}");
+        assert!(object["head"].is_null(), "{object:#}");
+        assert_eq!(object["brief"]["criteria"][0]["evidence"], waits);
+    }
+    let words = ["run", "issue.md", "--repo", "repo", "--agent-cmd", &asks];
+    road.prentice(&words)
+        .ends(7)
+        .says("and 2 more; see its log")
+        .says("tests 1 → –   (no result was checked)");
+
+    let done = road.run(FIX).ends(0).json();
+    let task = done["task"].as_str().unwrap();
+    assert_eq!(done["branch"], road.agent_branches()[0].0.as_str());
+    let rejected = road.prentice(&["--json", "tasks", "reject", task]).ends(0);
+    assert!(rejected.json()["branch"].is_null(), "{}", rejected.out);
+
+    road.write("issue.md", &ISSUE.replace("(`tests`)", "(`check-1`)"));
+    let done = road.run(FIX).ends(0).json();
+    let criterion = &done["brief"]["criteria"][0];
+    assert_eq!(
+        criterion["evidence"],
+        "names `check-1`, which is no check here"
+    );
+    road.write("issue.md", "# The answer\n\nMake it right.\n");
+    let asked = road.run(FIX).ends(7).json();
+    assert!(
+        asked["branch"].is_null() && asked["sandbox"].is_null(),
+        "{asked:#}"
+    );
+}
+
+#[test]
+fn what_the_first_try_was_worth_is_not_lost_when_the_agent_breaks_in_the_second() {
+    let road = Road::new();
+    let agent = sh("grep -q almost answer.txt && exit 3; echo almost > answer.txt");
+    let ran = road.run(&agent).ends(6);
+    assert_eq!(ran.failure().0, "agent");
+    let object = ran.json();
+    let check = &object["checks"][0];
+    assert_eq!(
+        (&check["base_exit"], &check["head_exit"]),
+        (&1.into(), &1.into())
+    );
+    assert!(object["head"].is_string(), "{object:#}");
+    road.prentice(&["tasks", "logs", "T-1"])
+        .ends(0)
+        .says("check tests on result");
+}
+
+#[test]
 fn a_wrong_fix_leaves_its_log_and_no_branch() {
     let settings = SETTINGS.replace(
         "grep -qx right answer.txt",
@@ -498,6 +564,11 @@ fn a_recognised_build_system_is_marked_as_a_guess_and_without_one_nothing_starts
     let ran = road.run(FIX).ends(0);
     assert!(ran.err.contains("checks: guessed from"), "{}", ran.err);
     assert!(ran.err.contains("make check"), "{}", ran.err);
+    // What the guess rests on is not the agent's to change unseen.
+    let gut = sh("printf 'check:\\n\\ttrue\\n' > Makefile");
+    let asked = road.run(&gut).ends(7);
+    assert_eq!(asked.json()["checks"][0]["head_exit"], 0);
+    asked.says("`Makefile` decides what the check `tests` runs (`make check`)");
     let report = fs::read_to_string(ran.json()["report"].as_str().unwrap()).unwrap();
     assert!(report.contains("guess"), "{report}");
 }

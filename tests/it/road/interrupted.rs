@@ -287,8 +287,14 @@ fn a_full_disk_leaves_the_stage_as_it_was_and_resume_finishes_it() {
     let mut run = Running::start(disk.command(&road, env!("CARGO_BIN_EXE_prentice"), &words));
     run.says("agent: half done");
     disk.fill(&road);
-    let (code, message) = run.end().ends(10).error();
-    assert_eq!(code, "host", "{message}");
+    let ended = run.end().ends(10).json();
+    assert_eq!(keys(&ended), ["error", "schema_version", "task"]);
+    assert_eq!(
+        (&ended["task"], &ended["error"]["code"]),
+        (&"T-1".into(), &"host".into())
+    );
+    let message = ended["error"].to_string();
+    assert!(message.contains("prentice tasks resume T-1"), "{message}");
     assert!(
         message.contains("space") || message.contains("full"),
         "{message}"

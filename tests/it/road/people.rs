@@ -296,6 +296,35 @@ fn a_failed_task_is_tried_again_and_a_stopped_one_keeps_its_patch() {
 }
 
 #[test]
+fn more_time_is_more_of_the_limit_that_ended_the_run() {
+    let road = Road::with(&format!(
+        "{SETTINGS}\n[task]\ntimeout = \"60s\"\nstall_after = \"1s\"\n"
+    ));
+    let (class, message) = road
+        .run(&sh("sleep 3; echo right > answer.txt"))
+        .ends(8)
+        .failure();
+    assert_eq!(class, "timeout");
+    assert!(message.contains("no sign of life for 2 s"), "{message}");
+    road.prentice(&["tasks", "show", "T-1"])
+        .ends(0)
+        .says("`prentice tasks retry T-1 --budget=2x` doubles the limit");
+    for lots in ["lots", "100x", "5000"] {
+        road.prentice(&["tasks", "retry", "T-1", "--budget", lots])
+            .ends(2)
+            .says("minutes");
+    }
+    // Twice the minutes of the file's whole is twice the silence.
+    let done = road.prentice(&["--json", "tasks", "retry", "T-1", "--budget", "2"]);
+    assert_eq!(done.ends(0).json()["stage"], "needs-review");
+    let journal = road.journal("T-1");
+    assert!(
+        journal.iter().any(|line| line.ends_with(", with 2 min")),
+        "{journal:?}"
+    );
+}
+
+#[test]
 fn a_brief_that_names_a_sensitive_area_is_approved_before_any_work() {
     let road = Road::new();
     let issue = format!("{ISSUE}\n### Files or areas in scope\n\nsrc/auth/**\nanswer.txt\n");
@@ -372,6 +401,28 @@ fn a_commit_of_a_person_on_the_branch_is_checked_and_reviewed_at_their_head() {
         journal.iter().any(|line| line.contains(&theirs[..7])),
         "{journal:?}"
     );
+    assert_eq!(shown["files"].as_array().unwrap().len(), 2);
+    let of = |name: &str| road.read(&format!("state/prentice/tasks/T-1/{name}"));
+    let not_mine = format!("at `{}`, a commit that is not mine", &theirs[..7]);
+    assert!(of("status.md").contains(&not_mine), "{}", of("status.md"));
+    let pull = of("PR.md");
+    assert!(pull.contains("touched 2 files, +2 −1"), "{pull}");
+    let head = format!("The head of the branch is `{}`", &theirs[..7]);
+    assert!(pull.contains(&head), "{pull}");
+}
+
+#[test]
+fn a_commit_of_a_person_that_the_gates_refuse_is_told_as_that() {
+    let road = Road::with(&format!("{SETTINGS}\n[scope]\ndeny = [\"more.txt\"]\n"));
+    let object = road.run(FIX).ends(0).json();
+    commit_on(&road, object["branch"].as_str().unwrap(), "more.txt");
+    let shown = road.prentice(&["tasks", "show", "T-1"]).ends(0).out;
+    for name in ["status.md", "PR.md"] {
+        let text = road.read(&format!("state/prentice/tasks/T-1/{name}"));
+        assert!(text.contains("`more.txt` must not be touched"), "{text}");
+        assert!(!text.contains("0 of 0"), "{text}");
+    }
+    assert!(shown.contains("not verified"), "{shown}");
 }
 
 #[test]
