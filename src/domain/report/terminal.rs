@@ -17,7 +17,9 @@ pub fn summary_lines(
     voice: &Voice,
 ) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> = Vec::new();
-    let theirs = theirs(task);
+    // Of what was taken back nothing is shown as if it were there.
+    let withdrawn = outcome::is_withdrawn(task);
+    let theirs = theirs(task).filter(|_| !withdrawn);
     if let Some(Theirs::Unknown { head, .. }) = theirs {
         let at = head.short();
         lines.push((
@@ -27,7 +29,7 @@ pub fn summary_lines(
                 task.branch
             ),
         ));
-    } else if let Some(result) = current_result(task).filter(|_| !outcome::is_withdrawn(task)) {
+    } else if let Some(result) = current_result(task).filter(|_| !withdrawn) {
         let figures = format!(
             "(base {} → {}, {})",
             result.base.short(),
@@ -53,6 +55,7 @@ pub fn summary_lines(
     }
     let evidence = match theirs {
         Some(Theirs::Unknown { .. }) => &[],
+        _ if withdrawn => &[],
         _ => current_evidence(task),
     };
     if evidence
