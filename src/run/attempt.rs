@@ -110,7 +110,11 @@ pub(super) async fn attempts(
             .map_or(&task.base, |pull| &pull.head)
             .clone();
         let head = work
-            .commit(&collected.tree, &parent, report::commit_message(task))
+            .commit(
+                &collected.tree,
+                &parent,
+                bench.redactor.redact(&report::commit_message(task)),
+            )
             .await?;
         let (changes, findings) = gate(
             bench,

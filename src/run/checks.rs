@@ -1,9 +1,10 @@
 //! Set-up and checks in one sandbox, and the logs of what they printed.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::workspace::{self, Layers, REPOSITORY_INSIDE};
-use super::{Bench, Control, Exit, Halt, RunError, failed};
+use super::{Bench, Control, Exit, Halt, RunError, blocking, failed};
 use crate::domain::event::RunOutcome;
 use crate::domain::evidence::{self, LogRef, Seen};
 use crate::domain::ident::TaskId;
@@ -242,6 +243,7 @@ impl Log {
         (bytes, self.left_out)
     }
 
+    /// Stores it without the secrets in it: what is stored is shown, served and quoted. Gives also the tail.
     pub(super) async fn store(
         self,
         bench: &Bench,
@@ -249,6 +251,17 @@ impl Log {
         kind: ArtifactKind,
     ) -> Result<(LogRef, String), Exit> {
         let (bytes, left_out) = self.bytes();
+        let redactor = Arc::clone(&bench.redactor);
+        let redacted = move || {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let redacted = redactor.redact(&text);
+            // Bytes that are no text stay what they are, where there is nothing to hide.
+            match redacted == text {
+                true => bytes,
+                false => redacted.into_bytes(),
+            }
+        };
+        let bytes = blocking(move || Ok(redacted())).await?;
         let tail = text::tail_lines(&bytes, TAIL.0, TAIL.1);
         let stored = bench
             .store

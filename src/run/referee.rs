@@ -90,7 +90,13 @@ pub(super) async fn gate(
 ) -> Result<(Vec<Change>, Vec<Finding>), Exit> {
     let (mirror, base, head) = (bench.mirror.clone(), base.clone(), head.clone());
     let changes = blocking(move || mirror.diff(&base, &head)).await?;
-    let findings = gates::judge(&changes, &settings.scope, brief_scope, odd, &[]);
+    let findings = gates::judge(
+        &changes,
+        &settings.scope,
+        brief_scope,
+        odd,
+        bench.redactor.known(),
+    );
     Ok((changes, findings))
 }
 

@@ -60,6 +60,7 @@ pub(super) async fn talk(
         if from == Stream::Out {
             listener.hear(bytes);
             if let Some(step) = listener.last_step() {
+                let step = bench.redactor.redact(step);
                 control
                     .watch
                     .told(&format!("agent: {}", text::harmless(step.as_bytes())));
@@ -77,7 +78,7 @@ pub(super) async fn talk(
             error = &mut silence => return Err(error),
         }
     };
-    let heard = listener.heard();
+    let heard = listener.heard(&bench.redactor);
     let (_, tail) = log
         .store(bench, Some(task.id), ArtifactKind::Transcript)
         .await?;
