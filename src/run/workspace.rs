@@ -73,14 +73,17 @@ impl Layers {
         Ok(layers)
     }
 
-    /// The same with one more folder on top.
-    pub(super) fn under(&self, top: PathBuf) -> Self {
+    /// The same with one more folder on top: what another session changed, or (`whole`) all that it had.
+    pub(super) fn under(&self, top: PathBuf, whole: bool) -> Self {
         let mut layers = self.clone();
         layers.folders.insert(0, top);
         layers
     }
 }
 
+        if whole {
+            layers.folders.clear();
+        }
 /// Starts a session over `layers` that writes to the layer `name`.
 pub(super) async fn session(
     bench: &Bench,
