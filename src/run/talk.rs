@@ -61,9 +61,7 @@ pub(super) async fn talk(
             listener.hear(bytes);
             if let Some(step) = listener.last_step() {
                 let step = bench.redactor.redact(step);
-                control
-                    .watch
-                    .told(&format!("agent: {}", text::harmless(step.as_bytes())));
+                control.watch.told(&format!("agent: {}", one_line(&step)));
             }
         }
         Flow::More
@@ -79,7 +77,7 @@ pub(super) async fn talk(
         }
     };
     let heard = listener.heard(&bench.redactor);
-    let (_, tail) = log
+    let (_, tail, _) = log
         .store(bench, Some(task.id), ArtifactKind::Transcript)
         .await?;
     Ok(match ended {
@@ -110,6 +108,12 @@ pub(super) async fn talk(
             }
         },
     })
+}
+
+/// Words of the agent as part of a line of ours: they cannot begin one.
+fn one_line(words: &str) -> String {
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    text::harmless(words.as_bytes())
 }
 
 /// Tells when the agent has been silent for `stall`, and when it speaks again. Ends only with an error.
