@@ -40,8 +40,12 @@ impl Size {
 pub(super) fn size(folder: &Path, max_bytes: u64, max_files: u64) -> Size {
     let mut total = Size::default();
     let root = rustix::process::geteuid().is_root();
-    let Ok(top) = open_folder(CWD, &c_path(folder)) else {
-        return total;
+    let top = match open_folder(CWD, &c_path(folder)) {
+        Ok(top) => top,
+        Err(e) => {
+            total.blind = e == Errno::ACCESS;
+            return total;
+        }
     };
     let walked = walk(&top, 0, &mut |_, _, stat| {
         let folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
