@@ -28,6 +28,7 @@ pub fn summary_lines(
         }
         if !result.evidence.is_empty() {
             lines.push(("verify", verify_line(&result.evidence)));
+            lines.extend(doubts(&result.evidence));
         }
     }
     match &task.stage {
@@ -85,6 +86,7 @@ pub fn verify_lines(
     )];
     if !result.evidence.is_empty() {
         lines.push(("verify", verify_line(&result.evidence)));
+        lines.extend(doubts(&result.evidence));
     }
     let findings = result
         .findings
@@ -121,6 +123,10 @@ pub fn verify_lines(
             "verdict",
             "the checks pass; a person decides about what is asked".to_owned(),
         ),
+        None if doubts(&result.evidence).next().is_some() => (
+            "verdict",
+            "the checks pass, but show less than they seem to".to_owned(),
+        ),
         None => ("verdict", "verified".to_owned()),
     });
     lines
@@ -136,6 +142,14 @@ fn placed(finding: &Finding) -> String {
         (None, _) => String::new(),
     };
     format!("{place}{}", finding.reason)
+}
+
+/// What makes a check show less than its exit code, one line each.
+fn doubts(evidence: &[CheckEvidence]) -> impl Iterator<Item = (&'static str, String)> {
+    evidence.iter().filter_map(|check| {
+        let doubt = check.doubt()?.told();
+        Some(("doubt", format!("{}: {doubt}", check.name)))
+    })
 }
 
 fn verify_line(evidence: &[CheckEvidence]) -> String {
