@@ -285,11 +285,13 @@ impl Running {
     }
 }
 
-/// Anonymous memory of all processes plus what is in memory folders, and the number of threads.
+/// Memory of all processes plus what is in memory folders, and the number of threads. What several
+/// processes share counts once where the kernel tells; a file of a memory folder that is also mapped
+/// counts once.
 fn usage() -> (u64, u32) {
     // SAFETY: takes an integer and returns one.
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
-    let (mut memory, mut tasks) = (0_u64, 0_u32);
+    let (mut memory, mut shared_by_all, mut tasks) = (0_u64, 0_u64, 0_u32);
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = entry.file_name();
         if !name.as_bytes().first().is_some_and(u8::is_ascii_digit) {
@@ -299,17 +301,36 @@ fn usage() -> (u64, u32) {
             let mut fields = statm.split(' ').map(|f| f.parse::<u64>().unwrap_or(0));
             let (resident, shared) = (fields.nth(1).unwrap_or(0), fields.next().unwrap_or(0));
             memory += resident.saturating_sub(shared) * page;
+            // Files that are mapped are no memory of theirs; this many bytes are worth asking.
+            if shared * page > 1 << 20 {
+                shared_by_all += shared_memory(&entry.path());
+            }
         }
         if let Ok(listing) = std::fs::read_dir(entry.path().join("task")) {
             tasks = tasks.saturating_add(u32::try_from(listing.count()).unwrap_or(u32::MAX));
         }
     }
+    let mut in_folders = 0;
     for folder in ["/tmp", "/dev/shm", super::HOME] {
         if let Ok(stat) = rustix::fs::statvfs(folder) {
-            memory += stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_frsize;
+            in_folders += stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_frsize;
         }
     }
+    memory += shared_by_all.max(in_folders);
     (memory, tasks)
+}
+
+/// Bytes of shared memory that a process has touched: its part of them, or all where it hides the parts.
+fn shared_memory(process: &std::path::Path) -> u64 {
+    let field = |file: &str, name: &str| -> Option<u64> {
+        let text = std::fs::read_to_string(process.join(file)).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    field("smaps_rollup", "Pss_Shmem:")
+        .or_else(|| field("status", "RssShmem:"))
+        .unwrap_or(0)
+        .saturating_mul(1024)
 }
 
 /// Collects every child that has ended; the running command with its status when it is among them.

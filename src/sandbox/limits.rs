@@ -1,11 +1,10 @@
-//! Limits that the host enforces: cgroups, and a watch over what is written to disk.
+//! Limits that the host enforces by control groups.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::tree;
 use super::{Limits, LimitsTier};
 
 /// Where the control groups of one session are; empty where there are none.
@@ -275,110 +274,6 @@ fn v2_delegates(folder: &Path) -> bool {
             let _ = fs::write(folder.join("cgroup.subtree_control"), "+cpu");
             true
         }
-}
-
-/// Watches what all layers of a session hold. Counting walks them, so it is done only when the
-/// file system says that enough was written to matter, or after a while.
-#[derive(Clone, Debug)]
-pub(super) struct DiskWatch {
-    folders: Vec<PathBuf>,
-    bytes: u64,
-    files: u64,
-    /// Bytes used on the file systems at the start.
-    start: u64,
-    last: Option<(Instant, u64, u64)>,
-}
-
-/// What the file systems of the layers say; each layer counts for itself, since only growth is
-/// looked at.
-#[derive(Clone, Copy, Debug, Default)]
-struct Taken {
-    used: u64,
-    free: u64,
-    inodes: u64,
-    unknown: bool,
-}
-
-/// Bytes that stay free on the host's file system.
-const FREE_FLOOR: u64 = 512 << 20;
-
-/// How often the layers are counted even if the file system seems not to fill.
-const COUNT_EVERY: Duration = Duration::from_secs(10);
-
-impl DiskWatch {
-    /// `already`: what a copy put into the layers, which is not the session's doing. Blocking.
-    pub(super) fn new(folders: Vec<PathBuf>, limits: &Limits, already: tree::Size) -> Self {
-        let mut watch = Self {
-            folders,
-            bytes: limits.disk_bytes.saturating_add(already.bytes),
-            files: limits.disk_files.saturating_add(already.files),
-            start: 0,
-            last: None,
-        };
-        watch.start = watch.taken().used;
-        watch
-    }
-
-    fn taken(&self) -> Taken {
-        let mut taken = Taken {
-            free: u64::MAX,
-            ..Taken::default()
-        };
-        for folder in &self.folders {
-            match rustix::fs::statvfs(folder) {
-                Ok(stat) => {
-                    taken.used += stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_frsize;
-                    taken.free = taken.free.min(stat.f_bavail.saturating_mul(stat.f_frsize));
-                    taken.inodes += stat.f_files.saturating_sub(stat.f_ffree);
-                    // Some file systems do not count inodes.
-                    taken.unknown |= stat.f_files == 0;
-                }
-                Err(_) => taken.unknown = true,
-            }
-        }
-        taken
-    }
-
-    /// Whether [`Self::over`] would say no without counting: one `statvfs` for each layer.
-    pub(super) fn settled(&self) -> bool {
-        let taken = self.taken();
-        !self.short(&taken) && self.counted(&taken)
-    }
-
-    /// Files that are deleted but open are in no folder; the host does not run full for them.
-    fn short(&self, taken: &Taken) -> bool {
-        let grown = taken.used.saturating_sub(self.start);
-        taken.free < FREE_FLOOR && grown > self.bytes / 8
-    }
-
-    /// Whether the last count is young, and little was written since.
-    fn counted(&self, taken: &Taken) -> bool {
-        self.last.is_some_and(|(when, used, inodes)| {
-            !taken.unknown
-                && when.elapsed() < COUNT_EVERY
-                && taken.used.saturating_sub(used) < self.bytes / 8
-                && taken.inodes.saturating_sub(inodes) < self.files / 8
-        })
-    }
-
-    /// Whether the layers hold more than allowed. Blocking.
-    pub(super) fn over(&mut self) -> bool {
-        let taken = self.taken();
-        if self.short(&taken) {
-            return true;
-        }
-        if self.counted(&taken) {
-            return false;
-        }
-        let grown = taken.used.saturating_sub(self.start);
-        self.last = Some((Instant::now(), taken.used, taken.inodes));
-        let mut total = tree::Size::default();
-        for folder in &self.folders {
-            total.add(tree::size(folder, self.bytes, self.files));
-        }
-        // What may not be looked into is judged by what the file systems lost since the start.
-        total.bytes > self.bytes || total.files > self.files || (total.blind && grown > self.bytes)
-    }
 }
 
 #[cfg(test)]

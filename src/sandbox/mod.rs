@@ -29,6 +29,9 @@
 //! | [`toolchains`] | what a repository of the invoking user needs to build |
 
 mod confine;
+mod credentials;
+mod disk;
+mod host;
 mod inner;
 mod launch;
 mod limits;
@@ -114,7 +117,8 @@ pub struct Spec {
     pub env: BTreeMap<String, String>,
     /// Limits of everything inside together.
     pub limits: Limits,
-    /// Small read-only files, by their absolute path inside; at most 1 MiB together.
+    /// Small read-only files, by their absolute path inside; at most 1 MiB together. One inside a
+    /// read-only mount covers the file that is there.
     pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 

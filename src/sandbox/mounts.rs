@@ -170,6 +170,11 @@ fn carry_out(step: &Step, sources: &[OwnedFd], staged: &mut usize) -> Result<(),
             .and_then(|()| std::os::unix::fs::symlink(to, path))
             .map_err(at(path)),
         Step::File { path, bytes } => file(Path::new(path), bytes).map_err(at(path)),
+        Step::Cover { path, bytes } => {
+            let spot = Path::new(STAGING).join(staged.to_string());
+            *staged += 1;
+            cover(&spot, bytes, Path::new(path)).map_err(at(path))
+        }
         Step::Memory {
             path,
             mode,
@@ -303,6 +308,22 @@ fn file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(0o444))?;
     File::from(fd).write_all(bytes)
+}
+
+/// Covers a file that is shown by another, made at `spot`.
+fn cover(spot: &Path, bytes: &[u8], path: &Path) -> io::Result<()> {
+    file(spot, bytes)?;
+    let tree = rustix::mount::open_tree(
+        CWD,
+        spot,
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+    )?;
+    let flags = libc::MOUNT_ATTR_RDONLY
+        | libc::MOUNT_ATTR_NOSUID
+        | libc::MOUNT_ATTR_NODEV
+        | libc::MOUNT_ATTR_NOEXEC;
+    set_attributes(tree.as_fd(), c"", flags, false, None)?;
+    put(tree.as_fd(), path)
 }
 
 fn parent(path: &Path) -> io::Result<()> {

@@ -13,9 +13,11 @@ use async_trait::async_trait;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
+use super::disk::DiskWatch;
+use super::host::Host;
 use super::launch::Launcher;
-use super::limits::{DiskWatch, Parents};
-use super::plan::{self, Host};
+use super::limits::Parents;
+use super::plan;
 use super::refusal::Refused;
 use super::session::{Body, Control, Live, Pid1, State, blocking, disk, environment, lost};
 use super::wire::{Boot, Incoming, Reply, Watch};
@@ -104,7 +106,7 @@ impl Native {
         let layers = layers(spec);
         let folders: Vec<PathBuf> = layers.iter().map(|(_, layer)| layer.clone()).collect();
         let uppers: Vec<PathBuf> = folders.iter().map(|layer| layer.join("upper")).collect();
-        let (slot, group, disk) = blocking(move || {
+        let (slot, group, mut disk) = blocking(move || {
             let slot = Slot::take(&slots)?;
             parents.reclaim(&slot.group);
             let owner = root.then_some(slot.id);
@@ -125,10 +127,12 @@ impl Native {
         .await??;
 
         let tier = group.tier();
+        let owner = slot.id;
         let boot = Boot {
-            slot: root.then_some(slot.id),
+            slot: root.then_some(owner),
             plan,
-            file_bytes: limits.disk_bytes,
+            // So much above that a file which meets it is over the limit that is watched and told.
+            file_bytes: limits.disk_bytes.saturating_add(1 << 20),
             watch: (tier == LimitsTier::Rlimits).then_some(Watch {
                 memory_bytes: limits.memory_bytes,
                 pids: limits.pids,
@@ -201,6 +205,7 @@ impl Native {
                 "the inner process did not tell its PID 1".to_owned(),
             )));
         };
+        disk.pid1 = pid1.number();
         Ok(Live {
             control,
             body,
@@ -216,6 +221,7 @@ impl Native {
             env: environment(&spec.env)?,
             disk: Arc::new(Mutex::new(disk)),
             layers: folders,
+            owner: root.then_some(owner),
             state: State::Idle,
         })
     }

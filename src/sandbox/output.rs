@@ -17,8 +17,21 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    pub(super) fn make(stdin: &Stdin) -> io::Result<Self> {
+    /// `owner`: who may open `/dev/stdout` and the like anew, where it is not this process's user.
+    pub(super) fn make(stdin: &Stdin, owner: Option<u32>) -> io::Result<Self> {
+        use rustix::fs::{Gid, Uid, fchown};
         use rustix::pipe::{PipeFlags, pipe_with};
+        let pipe = || {
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+            if let Some(owner) = owner {
+                fchown(
+                    &write,
+                    Some(Uid::from_raw(owner)),
+                    Some(Gid::from_raw(owner)),
+                )?;
+            }
+            io::Result::Ok((read, write))
+        };
         Ok(Self {
             stdin: match stdin {
                 Stdin::Null => File::open("/dev/null")?.into(),
@@ -31,8 +44,8 @@ impl Pipes {
                     file.into()
                 }
             },
-            out: pipe_with(PipeFlags::CLOEXEC)?,
-            err: pipe_with(PipeFlags::CLOEXEC)?,
+            out: pipe()?,
+            err: pipe()?,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::host::{Entry, Host, SYSTEM};
 use super::{HOME, Limits, Method, MountKind, SandboxError, Spec};
 
 /// Most bytes of [`Spec::files`] together.
@@ -16,39 +17,6 @@ pub(super) const STAGING: &str = "/tmp";
 
 /// Where the new root is built.
 pub(super) const ROOT: &str = "/tmp/root";
-
-/// Folders of the system that are shown read-only, or as the symbolic links that they are.
-const SYSTEM: [&str; 7] = [
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-];
-
-/// What is shown of `/etc`: what programs need to start, to resolve nothing, to trust
-/// certificates. A trailing `*` stands for any ending. No keys, no accounts, nothing local.
-const ETC: [&str; 23] = [
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/alternatives",
-    "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf",
-    "/etc/ca-certificates",
-    "/etc/pki/tls/certs",
-    "/etc/pki/tls/openssl.cnf",
-    "/etc/pki/ca-trust/extracted",
-    "/etc/crypto-policies",
-    "/etc/localtime",
-    "/etc/timezone",
-    "/etc/os-release",
-    "/etc/debian_version",
-    "/etc/mime.types",
-    "/etc/protocols",
-    "/etc/services",
-    "/etc/perl",
-    "/etc/java*",
-    "/etc/maven*",
-    "/etc/python3*",
-    "/etc/.java",
-];
 
 /// Device nodes that are safe to share.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
@@ -127,6 +95,8 @@ pub(super) enum Step {
     Link { path: OsString, to: OsString },
     /// A small file.
     File { path: OsString, bytes: Vec<u8> },
+    /// A small file over one that a mount shows.
+    Cover { path: OsString, bytes: Vec<u8> },
     /// A folder in memory.
     Memory {
         path: OsString,
@@ -146,58 +116,6 @@ pub(super) enum Step {
     Proc,
     /// This mount is written to no more.
     Seal(OsString),
-}
-
-/// What the host has of [`SYSTEM`] and [`ETC`].
-#[derive(Clone, Debug, Default)]
-pub(super) struct Host {
-    entries: Vec<(PathBuf, Entry)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Entry {
-    Node,
-    Link(PathBuf),
-}
-
-impl Host {
-    /// Looks at the host.
-    pub(super) fn look() -> Self {
-        let mut entries = Vec::new();
-        for name in SYSTEM.iter().chain(&ETC) {
-            match name.strip_suffix('*') {
-                None => entries.extend(Self::entry(Path::new(name))),
-                Some(stem) => {
-                    let stem = Path::new(stem).file_name().unwrap_or_default();
-                    let Ok(listing) = std::fs::read_dir("/etc") else {
-                        continue;
-                    };
-                    let mut found: Vec<_> = listing
-                        .flatten()
-                        .filter(|e| {
-                            e.file_name()
-                                .as_encoded_bytes()
-                                .starts_with(stem.as_encoded_bytes())
-                        })
-                        .map(|e| e.path())
-                        .collect();
-                    found.sort();
-                    entries.extend(found.iter().filter_map(|p| Self::entry(p)));
-                }
-            }
-        }
-        Self { entries }
-    }
-
-    fn entry(path: &Path) -> Option<(PathBuf, Entry)> {
-        let kind = path.symlink_metadata().ok()?.file_type();
-        let entry = if kind.is_symlink() {
-            Entry::Link(std::fs::read_link(path).ok()?)
-        } else {
-            Entry::Node
-        };
-        Some((path.to_path_buf(), entry))
-    }
 }
 
 /// The plan. `method` is Overlay or Copy. Fails with [`SandboxError::Spec`] only.
@@ -239,9 +157,20 @@ pub(super) fn plan(spec: &Spec, method: Method, host: &Host) -> Result<Plan, San
         }
     }
     for (path, bytes) in &spec.files {
-        plan.steps.push(Step::File {
-            path: relative(path),
-            bytes: bytes.clone(),
+        let (path_inside, bytes) = (relative(path), bytes.clone());
+        let shown = spec
+            .mounts
+            .iter()
+            .any(|mount| path.starts_with(&mount.inside));
+        plan.steps.push(match shown {
+            true => Step::Cover {
+                path: path_inside,
+                bytes,
+            },
+            false => Step::File {
+                path: path_inside,
+                bytes,
+            },
         });
     }
     plan.steps.push(Step::Proc);
@@ -311,6 +240,12 @@ impl Plan {
             self.steps.push(Step::File {
                 path: path.into(),
                 bytes: text.into_bytes(),
+            });
+        }
+        for (path, bytes) in &host.covered {
+            self.steps.push(Step::Cover {
+                path: relative(path),
+                bytes: bytes.clone(),
             });
         }
         for path in ["run", "var/empty", "home"] {
@@ -401,9 +336,15 @@ fn check(spec: &Spec) -> Result<(), SandboxError> {
     }
     for (path, _) in &spec.files {
         check_inside(path)?;
-        if taken.iter().any(|t| path.starts_with(t)) {
+        let written = std::iter::once(&spec.workspace.inside).chain(
+            spec.mounts
+                .iter()
+                .filter(|m| m.kind != MountKind::ReadOnly)
+                .map(|m| &m.inside),
+        );
+        if written.into_iter().any(|t| path.starts_with(t)) {
             return Err(SandboxError::Spec(format!(
-                "the file {} would lie inside a mount",
+                "the file {} would lie inside a folder that is written to",
                 path.display()
             )));
         }
@@ -511,7 +452,10 @@ mod tests {
             ],
             env: BTreeMap::new(),
             limits: Limits::default(),
-            files: vec![("/prentice/brief.json".into(), b"{}".to_vec())],
+            files: vec![
+                ("/prentice/brief.json".into(), b"{}".to_vec()),
+                ("/root/.rustup/toolchains/x/etc/npmrc".into(), Vec::new()),
+            ],
         }
     }
 
@@ -522,6 +466,7 @@ mod tests {
                 ("/bin".into(), Entry::Link("usr/bin".into())),
                 ("/etc/ld.so.cache".into(), Entry::Node),
             ],
+            covered: vec![("/usr/local/etc/npmrc".into(), Vec::new())],
         }
     }
 
@@ -537,6 +482,9 @@ mod tests {
                 Step::Link { path, to } => format!("link {} -> {}\n", path.display(), to.display()),
                 Step::File { path, bytes } => {
                     format!("file {} ({})\n", path.display(), bytes.len())
+                }
+                Step::Cover { path, bytes } => {
+                    format!("cover {} ({})\n", path.display(), bytes.len())
                 }
                 Step::Memory {
                     path,
@@ -578,6 +526,7 @@ mod tests {
         file etc/hostname (8)
         file etc/nsswitch.conf (40)
         file etc/resolv.conf (0)
+        cover usr/local/etc/npmrc (0)
         folder run
         folder var/empty
         folder home
@@ -600,6 +549,7 @@ mod tests {
         bind root/.rustup/toolchains <- /root/.rustup/toolchains:ReadOnly:Preferred
         overlay root/.cargo/registry <- /scratch/cargo:Writable:Kept | /root/.cargo/registry:ReadOnly:Required
         file prentice/brief.json (2)
+        cover root/.rustup/toolchains/x/etc/npmrc (0)
         proc
         seal .
         ");

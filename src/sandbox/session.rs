@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,8 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{DiskWatch, Group};
+use super::disk::DiskWatch;
+use super::limits::Group;
 use super::native::Slot;
 use super::output::{Output, Pipes};
 use super::wire::{self, How, Incoming, Reply, Run};
@@ -39,6 +40,14 @@ pub(super) struct Pid1 {
 }
 
 impl Pid1 {
+    /// Its number on the host, while it lives.
+    pub(super) fn number(&self) -> Option<u32> {
+        let about = format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd());
+        let text = std::fs::read_to_string(about).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        line.trim().parse().ok()
+    }
+
     fn kill(&self) {
         // Gone already is as good; a pidfd never means another process.
         let _ = rustix::process::pidfd_send_signal(&self.fd, Signal::KILL);
@@ -214,6 +223,8 @@ pub(super) struct Live {
     pub(super) env: BTreeMap<String, String>,
     pub(super) disk: Arc<Mutex<DiskWatch>>,
     pub(super) layers: Vec<PathBuf>,
+    /// The host uid and gid of what runs inside, where it is not the host's own.
+    pub(super) owner: Option<u32>,
     pub(super) state: State,
 }
 
@@ -249,7 +260,7 @@ impl Session for Live {
         self.state = State::Busy;
         let before = self.body.group.counters();
         let started = Instant::now();
-        let pipes = Pipes::make(&command.stdin).map_err(lost)?;
+        let pipes = Pipes::make(&command.stdin, self.owner).map_err(lost)?;
         let fds = [
             pipes.stdin.as_fd(),
             pipes.out.1.as_fd(),
@@ -420,6 +431,9 @@ pub(super) fn environment(
         ("SHELL", "/bin/sh"),
         ("TMPDIR", "/tmp"),
         ("USER", "agent"),
+        // It looks for leaks by tracing, which nothing inside may do, and fails the program when
+        // it cannot. A command that sets the variable itself is obeyed.
+        ("ASAN_OPTIONS", "detect_leaks=0"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();

@@ -5,13 +5,16 @@
 //! holds a credential file, also not through a symbolic link. Tool chains are read-only; caches,
 //! which tools write into, are private.
 
+mod choice;
 mod lists;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use choice::{pyenv_versions, rustup_choice};
 use lists::{CREDENTIALS, INSTALLED, ROOTED, SECRET};
 
+use super::credentials;
 use super::{HOME, Mount, MountKind, PATH};
 
 /// What was found.
@@ -165,6 +168,14 @@ impl Search<'_> {
                 .push(format!("{what}: {} left out: {reason}", from.display()));
             return false;
         }
+        if !private && real.is_dir() {
+            for (file, harmless) in credentials::below(&real, credentials::DEPTH) {
+                self.out
+                    .told
+                    .push(format!("{what}: {} is covered", real.join(&file).display()));
+                self.out.files.push((inside.join(file), harmless));
+            }
+        }
         let how = if private { "private copy" } else { "read-only" };
         self.out
             .told
@@ -258,7 +269,7 @@ impl Search<'_> {
         let versions = root.join("versions");
         if self.paths.contains(&shims) && self.show("python", &versions) {
             // Shims are scripts of pyenv that look the version up; the version itself is shorter.
-            let chosen = self.pyenv_versions(&root);
+            let chosen = pyenv_versions(self.env, self.repository, &root);
             let bins = chosen.iter().map(|v| versions.join(v).join("bin"));
             let at = self.paths.iter().position(|p| *p == shims).unwrap_or(0);
             self.paths.splice(at..=at, bins);
@@ -293,39 +304,6 @@ impl Search<'_> {
             self.set("PIP_FIND_LINKS", wheels);
         }
         self.set("PIP_DISABLE_PIP_VERSION_CHECK", "1");
-    }
-
-    /// Installed versions by the first of: environment, repository, user; a prefix names the
-    /// newest that begins with it.
-    fn pyenv_versions(&self, root: &Path) -> Vec<String> {
-        let read = |path: PathBuf| std::fs::read_to_string(path).ok();
-        let wanted = self
-            .env
-            .get("PYENV_VERSION")
-            .map(|v| v.replace(':', "\n"))
-            .or_else(|| read(self.repository.join(".python-version")))
-            .or_else(|| read(root.join("version")))
-            .unwrap_or_default();
-        let mut installed: Vec<String> = std::fs::read_dir(root.join("versions"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
-        let number =
-            |v: &String| -> Vec<u32> { v.split('.').map(|n| n.parse().unwrap_or(0)).collect() };
-        installed.sort_by_key(number);
-        wanted
-            .split_whitespace()
-            .filter_map(|wanted| {
-                let prefix = format!("{wanted}.");
-                installed
-                    .iter()
-                    .find(|v| *v == wanted)
-                    .or_else(|| installed.iter().rfind(|v| v.starts_with(&prefix)))
-                    .cloned()
-            })
-            .collect()
     }
 
     /// Entries of the search path that lead into a version manager's folder.
@@ -473,28 +451,6 @@ fn system(path: &Path) -> bool {
     ["/usr", "/bin", "/sbin", "/lib", "/lib64"]
         .iter()
         .any(|top| path.starts_with(top))
-}
-
-/// The tool chain that rustup's settings name for this folder: the override of the nearest folder
-/// above it, else the default.
-fn rustup_choice(settings: &str, repository: &Path) -> Option<String> {
-    let unquote = |text: &str| Some(text.trim().strip_prefix('"')?.strip_suffix('"')?.to_owned());
-    let pairs = || {
-        settings.lines().filter_map(|line| {
-            let (key, value) = line.split_once(" = ")?;
-            Some((key.trim(), unquote(value)?))
-        })
-    };
-    pairs()
-        .filter_map(|(key, value)| Some((PathBuf::from(unquote(key)?), value)))
-        .filter(|(folder, _)| repository.starts_with(folder))
-        .max_by_key(|(folder, _)| folder.components().count())
-        .map(|(_, value)| value)
-        .or_else(|| {
-            pairs()
-                .find(|(key, _)| *key == "default_toolchain")
-                .map(|(_, value)| value)
-        })
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub(super) fn size(folder: &Path, max_bytes: u64, max_files: u64) -> Size {
     let top = match open_folder(CWD, &c_path(folder)) {
         Ok(top) => top,
         Err(e) => {
-            total.blind = e == Errno::ACCESS;
+            total.blind = e != Errno::NOENT;
             return total;
         }
     };

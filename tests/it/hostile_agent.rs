@@ -758,7 +758,7 @@ fn an_approved_filter_is_never_run_by_the_host() {
 #[test]
 fn all_of_it_holds_for_an_ordinary_user() {
     if !is_root() {
-        println!("skipped: the tests run as an ordinary user already");
+        crate::skip::skipped("hostile agent as root", "takes root");
         return;
     }
     let folder = tempfile::Builder::new()

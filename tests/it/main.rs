@@ -21,5 +21,6 @@ mod referee;
 mod report;
 mod road;
 mod sandbox;
+mod skip;
 mod store;
 mod tidy;

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
 use prentice::domain::ident::Digest;
 use serde_json::Value;
+
+use crate::skip::skipped;
 
 /// One package, copied to a folder of its own.
 struct Case {
@@ -24,7 +25,8 @@ impl Case {
         let from = cache.join("packages").join(name);
         let about = from.join("case.json");
         let Ok(text) = fs::read(&about) else {
-            skipped(name, &about);
+            let why = format!("no {}; `tests/packages.sh` makes it", about.display());
+            skipped(&format!("package {name}"), &why);
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -187,13 +189,6 @@ fn cache() -> Option<PathBuf> {
             let caches = caches.or_else(|| Some(PathBuf::from(folder("HOME")?).join(".cache")));
             Some(caches?.join("prentice-tests"))
         })
-}
-
-/// Says so past the capture, as `tests/run` reads it.
-fn skipped(name: &str, missing: &Path) {
-    let missing = missing.display();
-    let line = format!("skipped package {name}: no {missing}; `tests/packages.sh` makes it\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 fn paths(files: &Value) -> Vec<String> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use prentice::domain::evidence::{Exit, Limit};
 use prentice::sandbox::{
-    Command, Ended, Flow, Limits, Method, Mount, MountKind, Native, Sandbox, SandboxError, Session,
-    Spec, Stdin, Stream, Workspace, remove,
+    Command, Ended, Flow, Limits, LimitsTier, Method, Mount, MountKind, Native, Sandbox,
+    SandboxError, Session, Spec, Stdin, Stream, Workspace, remove,
 };
 
 /// A folder with a work tree, layers and slots; everything in it is gone at the end, whoever owns
@@ -162,6 +162,7 @@ async fn a_command_tells_its_output_and_how_it_ended() {
     assert_eq!((exit, out.as_str()), (GREEN, "300000\nhello\n"));
     let (_, out, _) = run(s, sh("env | sort; id; hostname; pwd")).await;
     insta::assert_snapshot!(out, @r"
+    ASAN_OPTIONS=detect_leaks=0
     HOME=/home/agent
     LANG=C.UTF-8
     LOGNAME=agent
@@ -489,6 +490,160 @@ async fn what_is_written_to_disk_is_limited_and_told() {
 }
 
 #[tokio::test]
+async fn disk_that_is_in_no_folder_or_in_none_that_may_be_read_is_limited_too() {
+    for script in [
+        // Removed while it is open.
+        "exec 3> gone; rm gone; for i in $(seq 60); do head -c 1000000 /dev/zero >&3; done; sleep 20",
+        // The whole work tree closed behind it.
+        "mkdir d; cd d; chmod 000 /work; for i in $(seq 60); do head -c 1000000 /dev/zero > f$i; done; sleep 20",
+    ] {
+        let world = World::new();
+        let mut spec = world.spec();
+        spec.limits.disk_bytes = 20 << 20;
+        let mut session = world.native.prepare(spec).await.unwrap();
+        let (exit, out, err) = run(session.as_mut(), sh(script)).await;
+        let full = Exit::Limit { limit: Limit::Disk };
+        assert_eq!(exit, full, "{script}: {out}{err}");
+    }
+}
+
+/// The kernel ends a write to one large file; who wrote it says so in words and numbers of its own.
+#[tokio::test]
+async fn a_file_too_large_is_told_as_the_limit_whoever_noticed_it_first() {
+    for script in [
+        "head -c 100000000 /dev/zero > f",
+        "head -c 100000000 /dev/zero > f; true; exit 3",
+        "python3 -c \"open('f', 'wb').write(bytes(100000000))\"",
+        "perl -e '$SIG{XFSZ} = \"IGNORE\"; open F, \">f\"; print F \"x\" x 100000000; close F or exit 1'",
+    ] {
+        let world = World::new();
+        let mut spec = world.spec();
+        spec.limits.disk_bytes = 20 << 20;
+        let mut session = world.native.prepare(spec).await.unwrap();
+        let (exit, out, err) = run(session.as_mut(), sh(script)).await;
+        let full = Exit::Limit { limit: Limit::Disk };
+        assert_eq!(exit, full, "{script}: {out}{err}");
+    }
+}
+
+#[tokio::test]
+async fn shared_memory_counts_and_a_shell_that_may_not_fork_is_told_as_the_limit() {
+    let world = World::new();
+    let mut spec = world.spec();
+    spec.limits.memory_bytes = 200 << 20;
+    spec.limits.pids = 32;
+    let mut session = world.native.prepare(spec).await.unwrap();
+    let s = session.as_mut();
+    let shared = "python3 -c \"import mmap, time; m = mmap.mmap(-1, 600 << 20); [m.write(bytes(1 << 20)) for _ in range(600)]; time.sleep(5)\"";
+    let memory = Exit::Limit {
+        limit: Limit::Memory,
+    };
+    assert_eq!(run(s, sh(shared)).await.0, memory);
+    let pids = Exit::Limit { limit: Limit::Pids };
+    let bomb = "for i in $(seq 50); do (sleep 5) & done; exit 2";
+    assert_eq!(run(s, sh(bomb)).await.0, pids);
+    // Over in a moment: only the kernel can have counted it, and without control groups it does not.
+    let (exit, _, err) = run(s, sh("b() { b | b & b; }; b")).await;
+    let counted = s.facts().limits != LimitsTier::Rlimits;
+    assert!(exit == pids || !counted, "{exit:?}: {err}");
+}
+
+#[tokio::test]
+async fn the_standard_streams_can_be_opened_by_name() {
+    let world = World::new();
+    let mut session = world.session().await;
+    let script = "echo one > /dev/stdout; echo two > /dev/stderr; echo three > /dev/fd/1; echo four > /proc/self/fd/2; cat /dev/stdin";
+    let mut command = sh(script);
+    command.stdin = Stdin::Bytes(b"five\n".to_vec());
+    let (exit, out, err) = run(session.as_mut(), command).await;
+    assert_eq!(
+        (exit, out.as_str(), err.as_str()),
+        (GREEN, "one\nthree\nfive\n", "two\nfour\n")
+    );
+}
+
+#[tokio::test]
+async fn a_program_built_with_the_address_sanitizer_is_judged_by_what_it_finds() {
+    let world = World::new();
+    world.write("lower/x.c", "#include <stdlib.h>\nint main(int n, char **a) { char *p = malloc(1); p[n - 1] = 1; free(p); return 0; }\n");
+    let mut session = world.session().await;
+    let s = session.as_mut();
+    let (exit, _, err) = run(s, sh("cc -fsanitize=address -o x x.c && ./x")).await;
+    assert_eq!(exit, GREEN, "{err}");
+    let (exit, _, err) = run(s, sh("./x more")).await;
+    assert!(
+        exit != GREEN && err.contains("heap-buffer-overflow"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn a_credential_file_of_a_tool_chain_is_covered_and_the_rest_is_there() {
+    let world = World::new();
+    for file in [
+        "home/.nvm/versions/node/v1/etc/npmrc",
+        "home/.sdkman/candidates/maven/current/conf/settings.xml",
+        "venv/pip.conf",
+    ] {
+        world.write(file, "canary-8245");
+    }
+    for (file, text) in [
+        (
+            "home/.nvm/versions/node/v1/bin/node",
+            "#!/bin/sh\necho node\n",
+        ),
+        (
+            "home/.sdkman/candidates/maven/current/bin/tool",
+            "#!/bin/sh\necho tool\n",
+        ),
+        ("venv/pyvenv.cfg", "home = /usr/bin\n"),
+    ] {
+        world.write(file, text);
+        fs::set_permissions(world.path(file), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let at = |name: &str| world.path(name).display().to_string();
+    let path = [
+        at("home/.nvm/versions/node/v1/bin"),
+        at("home/.sdkman/candidates/maven/current/bin"),
+        "/usr/bin:/bin".to_owned(),
+    ];
+    let env = BTreeMap::from([
+        ("HOME".to_owned(), at("home")),
+        ("PATH".to_owned(), path.join(":")),
+        ("VIRTUAL_ENV".to_owned(), at("venv")),
+    ]);
+    let found = prentice::sandbox::toolchains::find(&env, &world.path("lower"), Path::new("/work"));
+    let mut spec = world.spec();
+    spec.mounts = found.mounts(&world.path("caches"));
+    spec.env = found.env.clone();
+    spec.files = found.files.clone();
+    let mut session = world.native.prepare(spec).await.unwrap();
+    let s = session.as_mut();
+    let folders = [at("home"), at("venv")].join(" ");
+    let (exit, out, err) = run(
+        s,
+        sh(&format!(
+            "node && tool && find {folders} -type f | sort; grep -r canary {folders}; test $? = 1"
+        )),
+    )
+    .await;
+    assert_eq!(exit, GREEN, "{out}{err}\n{}", found.told.join("\n"));
+    assert!(out.starts_with("node\ntool\n"), "{out}");
+    for file in ["etc/npmrc", "conf/settings.xml", "venv/pip.conf"] {
+        assert!(out.contains(file), "{file} can be found: {out}");
+    }
+    let (_, out, _) = run(
+        s,
+        sh(&format!(
+            "cat {}",
+            at("home/.sdkman/candidates/maven/current/conf/settings.xml")
+        )),
+    )
+    .await;
+    assert_eq!(out, "<settings/>\n");
+}
+
+#[tokio::test]
 async fn a_cache_is_warm_inside_and_what_is_written_to_it_stays_private() {
     let world = World::new();
     world.write("cache/package", "warm\n");
@@ -765,7 +920,7 @@ async fn the_user_s_tool_chains_work_without_configuration() {
             .output()
             .unwrap();
         if !outside.status.success() {
-            println!("{program}: not on this host");
+            crate::skip::skipped(&format!("tool chain {program}"), "not on this host");
             continue;
         }
         let started = Instant::now();
@@ -779,6 +934,48 @@ async fn the_user_s_tool_chains_work_without_configuration() {
         tried += 1;
     }
     assert!(tried > 0);
+}
+
+/// A dependency that the user's own npm has in its cache is installed without a network.
+#[tokio::test]
+async fn npm_installs_from_the_warm_cache_of_the_user() {
+    let world = World::new();
+    let package = r#"{"name":"x","version":"1.0.0","scripts":{"test":"node t.js"},"dependencies":{"is-number":"7.0.0"}}"#;
+    world.write("lower/package.json", package);
+    let test = "process.exit(require('is-number')(5) ? 0 : 1)\n";
+    world.write("lower/t.js", test);
+    fs::create_dir(world.path("home")).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let fetched = Process::new("npm")
+        .args(["install", "--no-audit", "--no-fund"])
+        .current_dir(world.path("lower"))
+        .env("HOME", world.path("home"))
+        .env("npm_config_cache", world.path("home/.npm"))
+        .env("npm_config_omit_lockfile_registry_resolved", "false")
+        .output();
+    if !fetched.as_ref().is_ok_and(|done| done.status.success()) {
+        let why = match fetched {
+            Ok(done) => String::from_utf8_lossy(&done.stderr).into_owned(),
+            Err(e) => e.to_string(),
+        };
+        let why = why.lines().next().unwrap_or("no word of it");
+        crate::skip::skipped("npm with a warm cache", why);
+        return;
+    }
+    fs::remove_dir_all(world.path("lower/node_modules")).unwrap();
+    let env = BTreeMap::from([
+        ("HOME".to_owned(), world.path("home").display().to_string()),
+        ("PATH".to_owned(), path),
+    ]);
+    let found = prentice::sandbox::toolchains::find(&env, &world.path("lower"), Path::new("/work"));
+    let mut spec = world.spec();
+    spec.limits.memory_bytes = 4 << 30;
+    spec.mounts = found.mounts(&world.path("caches"));
+    spec.env = found.env.clone();
+    spec.files = found.files.clone();
+    let mut session = world.native.prepare(spec).await.unwrap();
+    let (exit, out, err) = run(session.as_mut(), sh("npm ci && npm test")).await;
+    assert_eq!(exit, GREEN, "{out}{err}\n{}", found.told.join("\n"));
 }
 
 /// A small project of each kind, built and tested offline.
@@ -814,7 +1011,7 @@ const TOOLS: [(&str, &str); 7] = [
 #[test]
 fn all_of_it_holds_for_an_ordinary_user() {
     if !is_root() {
-        println!("skipped: the tests run as an ordinary user already");
+        crate::skip::skipped("sandbox as root", "takes root");
         return;
     }
     let folder = tempfile::Builder::new()

@@ -506,7 +506,7 @@ fn a_recognised_build_system_is_marked_as_a_guess_and_without_one_nothing_starts
 #[test]
 fn an_ordinary_user_gets_the_same_as_root() {
     if !is_root() {
-        println!("skipped: these tests run as an ordinary user already");
+        crate::skip::skipped("the road as root", "takes root");
         return;
     }
     let road = Road::new();
