@@ -36,6 +36,8 @@ pub(super) struct Side<'a> {
     session: Option<Box<dyn Session>>,
     /// Where that session writes, once something ran in it.
     written: Option<PathBuf>,
+    /// What ran in it and did not take it down.
+    ran: Vec<Check>,
 }
 
 impl<'a> Side<'a> {
@@ -57,14 +59,33 @@ impl<'a> Side<'a> {
             sessions: 0,
             session: None,
             written: None,
+            ran: Vec::new(),
         }
     }
 
-    /// Runs one check; a session that an earlier command took down is replaced by a fresh one.
+    /// Runs one check. A session that an earlier one took down is replaced by a fresh one, in which those that
+    /// ended well run again, unrecorded: this one may stand on what they left.
     pub(super) async fn run(&mut self, check: &Check) -> Result<Seen, Exit> {
-        if self.session.as_ref().is_none_or(|session| !session.alive()) {
+        if !self.alive() {
+            let ran = std::mem::take(&mut self.ran);
             self.fresh().await?;
+            for earlier in &ran {
+                if self.alive() {
+                    self.once(earlier).await?;
+                }
+            }
+            if !self.alive() {
+                self.fresh().await?;
+            }
         }
+        self.once(check).await
+    }
+
+    fn alive(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.alive())
+    }
+
+    async fn once(&mut self, check: &Check) -> Result<Seen, Exit> {
         let Some(session) = self.session.as_mut() else {
             return Err(Exit::Error(RunError::Broken(
                 "a sandbox is gone".to_owned(),
@@ -91,6 +112,9 @@ impl<'a> Side<'a> {
             .watch
             .told(&format!("{}: {} {}", self.name, check.name, told(&seen)));
         self.written = Some(workspace::upper(self.bench, &self.layer()));
+        if self.alive() {
+            self.ran.push(check.clone());
+        }
         let guessed = matches!(self.settings.checks_from, ChecksFrom::Guess { .. });
         let no_tests = guessed && evidence::ran_no_tests(&printed);
         seen.doubt = if no_tests {
@@ -109,6 +133,7 @@ impl<'a> Side<'a> {
     /// Ends the session, if there is one, and proves it empty.
     pub(super) async fn end(&mut self) -> Result<(), Exit> {
         self.written = None;
+        self.ran.clear();
         if let Some(mut session) = self.session.take() {
             session.kill().await?;
         }

@@ -121,6 +121,17 @@ fn what_is_confirmed_stands_on_the_same_checks_as_before() {
 }
 
 #[test]
+fn a_check_that_never_ends_takes_nothing_from_the_next() {
+    let slow =
+        "[[verify]]\nname = \"slow\"\nrun = \"sleep 100\"\ntimeout = \"1s\"\nrequired = false\n";
+    let tests = "[[verify]]\nname = \"tests\"\nconfirm = \"never\"";
+    let settings = BUILT.replace("[[verify]]\nname = \"tests\"", &format!("{slow}{tests}"));
+    let object = Road::with(&settings).run(FIX).ends(0).json();
+    assert_eq!(object["checks"][1]["head_exit"], Value::Null);
+    assert_eq!(object["checks"][2]["head_exit"], 0);
+}
+
+#[test]
 fn a_check_that_rewrites_the_next_one_is_told_and_proves_nothing() {
     let settings = BUILT
         .replace("cp answer.txt built", "sh build.sh")
