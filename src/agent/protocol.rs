@@ -12,6 +12,7 @@
 use serde::Deserialize;
 
 use crate::domain::task::{Claims, Question};
+use crate::domain::text::Redactor;
 
 /// Questions shown to a person at once; more are counted, not shown.
 pub const MAX_QUESTIONS: usize = 3;
@@ -135,9 +136,9 @@ impl Listener {
         self.last_step.as_deref()
     }
 
-    /// Everything said, once it has ended.
+    /// Everything said, once it has ended, without the secrets in it.
     #[must_use]
-    pub fn heard(mut self) -> Heard {
+    pub fn heard(mut self, redactor: &Redactor) -> Heard {
         let rest = std::mem::take(&mut self.line);
         if !rest.is_empty() && !self.overlong {
             self.read(&rest);
@@ -148,11 +149,21 @@ impl Listener {
                 .notes
                 .push(format!("({count} more notes are in the log)"));
         }
+        let redact = |text: &mut String| *text = redactor.redact(text);
+        redact(&mut self.claims.summary);
+        self.claims.notes.iter_mut().for_each(redact);
+        for question in &mut self.questions {
+            redact(&mut question.text);
+            question.choices.iter_mut().for_each(redact);
+            question.default.as_mut().map(redact);
+        }
+        // Before it is cut: half a token is not known by its form.
+        let words = redactor.redact(&String::from_utf8_lossy(&self.tail));
         Heard {
             questions: self.questions,
             questions_left_out: self.questions_left_out,
             claims: self.claims,
-            last_words: last_chars(&String::from_utf8_lossy(&self.tail), MAX_TEXT),
+            last_words: last_chars(&words, MAX_TEXT),
         }
     }
 }
@@ -188,7 +199,7 @@ mod tests {
         for piece in pieces {
             listener.hear(piece.as_bytes());
         }
-        listener.heard()
+        listener.heard(&Redactor::new(Vec::new()))
     }
 
     #[test]

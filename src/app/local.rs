@@ -10,6 +10,7 @@ use crate::config::Env;
 use crate::domain::ident::{self, CommitId, Digest, TaskId};
 use crate::domain::report::Voice;
 use crate::domain::task::{AgentSpec, NewTask, Task};
+use crate::domain::text::Redactor;
 use crate::forge::{self, Durable, Forge, Refs};
 use crate::git::{self, Mirror, UserRepo};
 use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
@@ -99,7 +100,24 @@ pub(super) fn bench(
         toolchains,
         scratch,
         method,
+        redactor: Arc::new(Redactor::new(secrets(env))),
     }
+}
+
+/// Values of this process's variables that are named as credentials. No sandbox is given one; should one turn up
+/// in a text or a file all the same, it does not leave. Names of files and folders are no secrets.
+fn secrets(env: &Env) -> Vec<String> {
+    let named = |name: &str| {
+        let name = name.to_uppercase();
+        ["KEY", "TOKEN", "SECRET", "PASSWORD"]
+            .iter()
+            .any(|word| name.contains(word))
+            && !["FILE", "PATH", "DIR", "SOCK"]
+                .iter()
+                .any(|end| name.ends_with(end))
+    };
+    let found = env.iter().filter(|(name, _)| named(name));
+    found.map(|(_, value)| value.clone()).collect()
 }
 
 /// The user's compilers and caches, and the folders that the server file adds.

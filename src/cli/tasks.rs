@@ -294,8 +294,10 @@ async fn logs(app: &App, id: TaskId) -> Result<Ending, AppError> {
             digest.short(),
             text::size(bytes.len() as u64)
         ));
-        text.push_str(text::harmless(bytes).trim_end());
-        text.push('\n');
+        // Only lines that are not indented are ours: what was printed cannot look like one.
+        for line in text::harmless(bytes).trim_end().lines() {
+            text.push_str(&format!("  | {line}\n"));
+        }
         objects.push(json!({ "from": name, "sha256": digest, "path": app.log_path(digest) }));
     }
     if logs.is_empty() {

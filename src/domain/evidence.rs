@@ -1,6 +1,10 @@
 //! Evidence: what the bot saw when it ran the checks, and what follows from it.
 
+mod doubt;
+
 use serde::{Deserialize, Serialize};
+
+pub use doubt::{Doubt, ran_no_tests};
 
 use super::brief::{Brief, Criterion};
 use super::ident::Digest;
@@ -82,6 +86,9 @@ pub struct Seen {
     pub log: LogRef,
     /// The last lines, harmless to show: at most 20 lines and 4,000 characters.
     pub tail: String,
+    /// Why it shows less than it seems, where something is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
 }
 
 /// A log in the store's artifacts.
@@ -203,7 +210,18 @@ impl CheckEvidence {
         };
         let twice =
             matches!(self.verdict(), Verdict::Fixed | Verdict::TurnedRed) && self.is_confirmed();
-        format!("{words}{}", if twice { ", twice" } else { "" })
+        let doubt = self.doubt().map(|doubt| format!("; {}", doubt.told()));
+        let twice = if twice { ", twice" } else { "" };
+        format!("{words}{twice}{}", doubt.unwrap_or_default())
+    }
+
+    /// Why its runs here show less than they seem. What the checks change on base as well is the project's habit.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt> {
+        let habits: Vec<&Doubt> = self.base.iter().flat_map(|seen| &seen.doubt).collect();
+        let here = self.head.iter().filter_map(|seen| seen.doubt.clone());
+        let unusual = |doubt| doubt::unusual(doubt, &habits);
+        here.filter_map(unusual).next()
     }
 }
 
@@ -246,7 +264,7 @@ pub fn wants_confirmation(check: &Check, base: &[Seen], head: &[Seen]) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Met {
-    /// Every check that it names is green on head and stable.
+    /// Every check that it names is green on head and stable, and nothing is in doubt about it.
     Yes,
     /// No check says so; a person looks.
     ForReviewer,
@@ -289,8 +307,10 @@ pub fn judge_criteria(
         }
         let seen = |name: &String| evidence.iter().find(|check| check.name == *name);
         let shows = |name: &&String| {
-            seen(name)
-                .is_some_and(|check| matches!(check.verdict(), Verdict::Fixed | Verdict::Green))
+            seen(name).is_some_and(|check| {
+                matches!(check.verdict(), Verdict::Fixed | Verdict::Green)
+                    && check.doubt().is_none()
+            })
         };
         let met = if !named.is_empty() && named.iter().all(shows) {
             Met::Yes
@@ -417,6 +437,7 @@ mod tests {
             duration_ms: 5_000,
             log,
             tail: String::new(),
+            doubt: None,
         }
     }
 

@@ -1,9 +1,10 @@
 //! Text that leaves: the one place where words of people, agents and logs are made harmless.
 //!
 //! Nothing of theirs may mention, refer, close, link, draw or format where it is shown.
-//! Raw text goes through [`Redactor`] first, then through [`clip`], then through one of
+//! Raw text goes through a [`Redactor`] where it comes in, then through [`clip`], then through one of
 //! [`plain`], [`cell`], [`code`], [`block`], [`path`] (Markdown), [`title`] or
 //! [`harmless`] (no Markdown). Each takes raw text; none may be applied to the output of another.
+//! Tokens of known forms are taken out by each of them once more.
 
 mod redact;
 mod unmarked;
@@ -343,6 +344,8 @@ enum Breaks {
 }
 
 fn shown(text: &str, breaks: Breaks) -> String {
+    // Where text came by another way than a redactor that knows more: no token leaves by its form at least.
+    let text = &redact::forms(text);
     let mut out = String::with_capacity(text.len());
     let mut before = None;
     let mut chars = text.chars().peekable();
@@ -554,6 +557,29 @@ mod tests {
             "\\PC{0,4}",
         ];
         prop::collection::vec(piece, 0..14).prop_map(|pieces| pieces.concat())
+    }
+
+    #[test]
+    fn a_token_is_shown_in_no_way() {
+        let token = format!("ghp_{}", "aB3".repeat(12));
+        let text = format!("see {token} `{token}`|");
+        let there = RepoPath::from(text.as_str());
+        let ways = [
+            plain(&text),
+            cell(&text),
+            code(&text),
+            block(&text),
+            path(&there),
+        ];
+        let more = [
+            title(&text, 500),
+            harmless(text.as_bytes()),
+            tail_lines(text.as_bytes(), 9, 500),
+        ];
+        for shown in ways.iter().chain(&more) {
+            assert!(!shown.contains("aB3aB3"), "{shown}");
+            assert!(shown.contains("GitHub"), "{shown}");
+        }
     }
 
     proptest! {

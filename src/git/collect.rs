@@ -5,7 +5,6 @@
 //! name is gets looked up before it is opened, and once more on what was opened. Contents become
 //! blobs of the mirror; links become their text. Modes are normalised.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,10 +16,11 @@ use git2::{ObjectType, Odb, Oid, Repository};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::collected::{Collected, Limits, limit};
+use super::collected::{Collected, Limits, limit, open_root};
 use super::delta::{is_marked_whiteout, is_whiteout, opaque};
 use super::ignore::{Rules, is_dropping};
 use super::objects::{has, put};
+use super::snapshot::{Entries, write_tree};
 use super::{Error, Kind, Mirror, Node, disk, join, names, tree_of};
 use crate::domain::gates::EntryKind;
 use crate::domain::ident::{CommitId, RepoPath};
@@ -41,7 +41,7 @@ impl Mirror {
         skip: &[RepoPath],
         limits: &Limits,
     ) -> Result<Collected, Error> {
-        self.collect(upper, base, skip, limits, true)
+        self.collect(upper, base, skip, limits, (true, false))
     }
 
     /// Reads a whole work tree that began as a copy of `base`.
@@ -55,22 +55,21 @@ impl Mirror {
         skip: &[RepoPath],
         limits: &Limits,
     ) -> Result<Collected, Error> {
-        self.collect(dir, base, skip, limits, false)
+        self.collect(dir, base, skip, limits, (false, false))
     }
 
-    fn collect(
+    /// With `tracked`, only what the base has is looked at; what is new is passed over.
+    pub(super) fn collect(
         &self,
         dir: &Path,
         base: &CommitId,
         skip: &[RepoPath],
         limits: &Limits,
-        overlay: bool,
+        (overlay, tracked): (bool, bool),
     ) -> Result<Collected, Error> {
         let repo = self.repo()?;
         let base = tree_of(&repo, base)?.id();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let root =
-            rustix::fs::open(dir, flags, Mode::empty()).map_err(|e| disk("open", dir)(e.into()))?;
+        let root = open_root(dir)?;
         let odb = repo.odb()?;
         let mut import = Import {
             repo: &repo,
@@ -95,7 +94,7 @@ impl Mirror {
             path: b"",
             base: Some(base),
             merged: overlay,
-            ignored: false,
+            ignored: tracked,
             depth: 0,
         };
         let tree = match import.folder(&root, &at)? {
@@ -132,8 +131,6 @@ struct Place<'a> {
     ignored: bool,
     depth: usize,
 }
-
-type Entries = BTreeMap<Vec<u8>, Node>;
 
 impl Import<'_> {
     /// The tree that the folder makes; `None` when it holds nothing.
@@ -215,7 +212,7 @@ impl Import<'_> {
         if entries == tracked {
             return Ok(at.base.filter(|_| !entries.is_empty()));
         }
-        self.write_tree(&entries)
+        write_tree(self.odb, &entries)
     }
 
     fn entry(
@@ -468,30 +465,14 @@ impl Import<'_> {
         }
     }
 
+    /// What may not be read was made so inside, and is no trouble of the host.
     fn failed(&self, doing: &'static str, path: &[u8], e: Errno) -> Error {
+        if matches!(e, Errno::ACCESS | Errno::PERM) {
+            return Error::Hostile {
+                path: RepoPath::new(path),
+                why: "it may not be read",
+            };
+        }
         disk(doing, &self.root.join(OsStr::from_bytes(path)))(e.into())
-    }
-
-    fn write_tree(&self, entries: &Entries) -> Result<Option<Oid>, Error> {
-        if entries.is_empty() {
-            return Ok(None);
-        }
-        // Git sorts a folder as if its name ended with a slash.
-        let mut sorted: Vec<_> = entries.iter().collect();
-        sorted.sort_by_cached_key(|(name, node)| {
-            let mut key = (*name).clone();
-            if node.kind() == Kind::Tree {
-                key.push(b'/');
-            }
-            key
-        });
-        let mut bytes = Vec::new();
-        for (name, node) in sorted {
-            bytes.extend_from_slice(format!("{:o} ", node.mode).as_bytes());
-            bytes.extend_from_slice(name);
-            bytes.push(0);
-            bytes.extend_from_slice(node.oid.as_bytes());
-        }
-        put(self.odb, ObjectType::Tree, &bytes).map(Some)
     }
 }

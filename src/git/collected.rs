@@ -1,6 +1,11 @@
 //! What an import reads, and its caps.
 
-use super::Error;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::{Error, disk};
 use crate::domain::ident::RepoPath;
 
 /// What was read.
@@ -55,4 +60,22 @@ pub(super) fn limit(what: &str, path: &[u8], limit: u64) -> Error {
         what: format!("{what} `{}`", String::from_utf8_lossy(path)),
         limit,
     }
+}
+
+/// Opens the topmost folder of what is imported: ours by its path, but with the mode that it was given inside.
+pub(super) fn open_root(dir: &Path) -> Result<OwnedFd, Error> {
+    let open = |how: OFlags| {
+        let flags = how | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::open(dir, flags, Mode::empty())
+    };
+    let opened = || {
+        let handle = open(OFlags::PATH)?;
+        let mode = Mode::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode & 0o777);
+        if !mode.contains(Mode::RWXU) {
+            let by_handle = format!("/proc/self/fd/{}", handle.as_raw_fd());
+            rustix::fs::chmod(by_handle.as_str(), mode | Mode::RWXU)?;
+        }
+        open(OFlags::RDONLY)
+    };
+    opened().map_err(|e: rustix::io::Errno| disk("open", dir)(e.into()))
 }

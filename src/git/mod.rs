@@ -35,6 +35,7 @@ mod mirror;
 mod names;
 mod objects;
 mod process;
+mod snapshot;
 mod throwaway;
 mod user;
 

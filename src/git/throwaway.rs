@@ -92,10 +92,11 @@ impl Mirror {
         let mut index = Index::open(&ours)?;
         let mut leaves = Vec::new();
         differing(&repo, b"", Some(old), Some(new), 0, &mut leaves)?;
-        for (path, old, new) in leaves {
-            if old.is_some() {
-                index.remove(bytes_path(&path), 0)?;
-            }
+        // First everything that goes: a file may have become a folder, or the other way round.
+        for (path, ..) in leaves.iter().filter(|(_, old, _)| old.is_some()) {
+            index.remove(bytes_path(path), 0)?;
+        }
+        for (path, _, new) in leaves {
             if let Some(node) = new {
                 index.add(&index_entry(delta, &path, node)?)?;
             }

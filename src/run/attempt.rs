@@ -1,6 +1,6 @@
 //! The tries of the agent, and what the host makes of each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -77,6 +77,7 @@ async fn tries(
         control,
         from,
         layers: work_layers,
+        set_up: None,
         facts: seen.facts.clone(),
     };
     let mut failing: Vec<Failing> = Vec::new();
@@ -137,7 +138,11 @@ async fn tries(
             .map_or(&task.base, |pull| &pull.head)
             .clone();
         let head = work
-            .commit(&collected.tree, &parent, report::commit_message(task))
+            .commit(
+                &collected.tree,
+                &parent,
+                bench.redactor.redact(&report::commit_message(task)),
+            )
             .await?;
         let (changes, findings) = gate(
             bench,
@@ -198,6 +203,8 @@ struct Work<'a> {
     /// The commit that the agent's files began as.
     from: CommitId,
     layers: Layers,
+    /// Whether the layer of set-up holds only what changed; `None` where nothing was set up.
+    set_up: Option<bool>,
     facts: RunFacts,
 }
 
@@ -229,9 +236,10 @@ impl Work<'_> {
             )
             .await?;
             session.kill().await?;
-            if workspace::is_overlay(session.as_ref()) {
-                self.layers = self.layers.under(workspace::upper(self.bench, SET_UP));
-            }
+            let overlay = workspace::is_overlay(session.as_ref());
+            let upper = workspace::upper(self.bench, SET_UP);
+            self.layers = self.layers.under(upper, !overlay);
+            self.set_up = Some(overlay);
         }
         let context = self.context(attempt, failing).await?;
         let json = brief::to_json(&self.task.brief, &context)
@@ -304,13 +312,21 @@ impl Work<'_> {
     /// Reads what the agent wrote, as data.
     async fn collect(&self, overlay: bool) -> Result<Collected, Exit> {
         let (mirror, from) = (self.bench.mirror.clone(), self.from.clone());
-        let upper = workspace::upper(self.bench, AGENT);
+        let (agent, set_up) = [AGENT, SET_UP]
+            .map(|name| workspace::upper(self.bench, name))
+            .into();
+        let before = self.set_up.filter(|_| !overlay);
         let collected = blocking(move || {
             let (skip, limits) = ([RepoPath::from(".git")], git::Limits::default());
-            if overlay {
-                mirror.collect_upper(&upper, &from, &skip, &limits)
-            } else {
-                mirror.collect_full(&upper, &from, &skip, &limits)
+            let read = |upper: &Path, overlay| match overlay {
+                true => mirror.collect_upper(upper, &from, &skip, &limits),
+                false => mirror.collect_full(upper, &from, &skip, &limits),
+            };
+            let after = read(&agent, overlay)?;
+            match before {
+                // An overlay keeps what set-up wrote apart by itself.
+                None => Ok(after),
+                Some(overlay) => mirror.without(&from, &read(&set_up, overlay)?, after),
             }
         });
         match collected.await {

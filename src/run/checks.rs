@@ -1,15 +1,18 @@
 //! Set-up and checks in one sandbox, and the logs of what they printed.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::workspace::{self, Layers, REPOSITORY_INSIDE};
-use super::{Bench, Control, Exit, Halt, News, RunError, failed};
+use super::{Bench, Control, Exit, Halt, News, RunError, blocking, failed};
 use crate::domain::event::RunOutcome;
-use crate::domain::evidence::{self, LogRef, Seen};
-use crate::domain::ident::TaskId;
-use crate::domain::settings::{Check, Settings};
+use crate::domain::evidence::{self, Doubt, LogRef, Seen};
+use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::settings::{Check, ChecksFrom, Settings};
 use crate::domain::task::FailureClass;
 use crate::domain::text;
+use crate::git;
 use crate::sandbox::{Command, Ended, Facts, Flow, Session, Stdin, Stream};
 use crate::store::{ArtifactKind, Content};
 
@@ -19,6 +22,8 @@ const LOG_HALF: usize = 4 << 20;
 const SHOWN: usize = 80;
 /// Lines and characters of a tail.
 const TAIL: (usize, usize) = (20, 4_000);
+/// Changed files that are remembered by name.
+const CHANGED: usize = 100;
 
 /// One side of the evidence: a commit's layers, and the session that its commands share.
 pub(super) struct Side<'a> {
@@ -33,6 +38,10 @@ pub(super) struct Side<'a> {
     session: Option<Box<dyn Session>>,
     /// Of the newest session.
     facts: Option<Facts>,
+    /// Where that session writes, once something ran in it.
+    written: Option<PathBuf>,
+    /// What ran in it and did not take it down.
+    ran: Vec<Check>,
 }
 
 impl<'a> Side<'a> {
@@ -54,23 +63,48 @@ impl<'a> Side<'a> {
             sessions: 0,
             session: None,
             facts: None,
+            written: None,
+            ran: Vec::new(),
         }
     }
 
-    /// Runs one check; a session that an earlier command took down is replaced by a fresh one.
+    /// Runs one check. A session that an earlier one took down is replaced by a fresh one, in which those that
+    /// ended well run again, unrecorded: this one may stand on what they left.
     pub(super) async fn run(&mut self, check: &Check) -> Result<Seen, Exit> {
-        if self.session.as_ref().is_none_or(|session| !session.alive()) {
+        if !self.alive() {
+            let ran = std::mem::take(&mut self.ran);
             self.fresh().await?;
+            for earlier in &ran {
+                if self.alive() {
+                    self.once(earlier).await?;
+                }
+            }
+            if !self.alive() {
+                self.fresh().await?;
+            }
         }
+        self.once(check).await
+    }
+
+    fn alive(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.alive())
+    }
+
+    async fn once(&mut self, check: &Check) -> Result<Seen, Exit> {
         let Some(session) = self.session.as_mut() else {
             return Err(Exit::Error(RunError::Broken(
                 "a sandbox is gone".to_owned(),
             )));
         };
+        let overlay = workspace::is_overlay(session.as_ref());
+        let doubt = match self.written.clone() {
+            Some(upper) => compared(self.bench, &self.layers.commit, upper, overlay).await?,
+            None => None,
+        };
         let said = format!("{}: {}", self.name, check.name);
         self.control.watch.told(News::Begun(&said));
         let own = Duration::from_secs(check.timeout_secs);
-        let seen = shell(
+        let (mut seen, printed) = shell(
             self.bench,
             self.task,
             self.control,
@@ -81,6 +115,17 @@ impl<'a> Side<'a> {
         .await?;
         let said = format!("{said} {}", told(&seen));
         self.control.watch.told(News::Ended(&said));
+        self.written = Some(workspace::upper(self.bench, &self.layer()));
+        if self.alive() {
+            self.ran.push(check.clone());
+        }
+        let guessed = matches!(self.settings.checks_from, ChecksFrom::Guess { .. });
+        let no_tests = guessed && evidence::ran_no_tests(&printed);
+        seen.doubt = if no_tests {
+            Some(Doubt::NoTests)
+        } else {
+            doubt
+        };
         Ok(seen)
     }
 
@@ -89,8 +134,15 @@ impl<'a> Side<'a> {
         self.facts.as_ref()
     }
 
+    /// The layer of the newest session.
+    fn layer(&self) -> String {
+        format!("{}-{}", self.name, self.sessions)
+    }
+
     /// Ends the session, if there is one, and proves it empty.
     pub(super) async fn end(&mut self) -> Result<(), Exit> {
+        self.written = None;
+        self.ran.clear();
         if let Some(mut session) = self.session.take() {
             session.kill().await?;
         }
@@ -101,7 +153,7 @@ impl<'a> Side<'a> {
     pub(super) async fn fresh(&mut self) -> Result<(), Exit> {
         self.end().await?;
         self.sessions += 1;
-        let name = format!("{}-{}", self.name, self.sessions);
+        let name = self.layer();
         let mut session =
             workspace::session(self.bench, self.settings, &self.layers, &name, Vec::new()).await?;
         self.facts = Some(session.facts().clone());
@@ -115,7 +167,30 @@ impl<'a> Side<'a> {
         )
         .await?;
         self.session = Some(session);
+        let set_up = !self.settings.setup.run.is_empty();
+        self.written = set_up.then(|| workspace::upper(self.bench, &name));
         Ok(())
+    }
+}
+
+/// Whether what ran before in a session changed tracked files: then the commit is no longer what is checked.
+/// Nothing runs in it meanwhile, so that nothing can be hidden.
+async fn compared(
+    bench: &Bench,
+    commit: &CommitId,
+    upper: PathBuf,
+    overlay: bool,
+) -> Result<Option<Doubt>, Exit> {
+    let (mirror, commit) = (bench.mirror.clone(), commit.clone());
+    match blocking(move || mirror.changed_tracked(&upper, &commit, overlay)).await {
+        Ok(paths) if paths.is_empty() => Ok(None),
+        Ok(mut paths) => {
+            paths.truncate(CHANGED);
+            Ok(Some(Doubt::Changed { paths }))
+        }
+        // Made by what ran, to whatever end.
+        Err(git::Error::Limit { .. } | git::Error::Hostile { .. }) => Ok(Some(Doubt::Uncompared)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -134,7 +209,7 @@ pub(super) async fn set_up(
         let said = format!("{place}: set-up `{shown}`");
         control.watch.told(News::Begun(&said));
         let own = until.saturating_duration_since(Instant::now());
-        let seen = shell(bench, task, control, session, command, own).await?;
+        let (seen, _) = shell(bench, task, control, session, command, own).await?;
         if seen.exit.is_green() {
             continue;
         }
@@ -149,7 +224,7 @@ pub(super) async fn set_up(
     Ok(())
 }
 
-/// Runs `sh -c command` inside, with its log stored.
+/// Runs `sh -c command` inside, with its log stored. Gives also the text of the log.
 pub(super) async fn shell(
     bench: &Bench,
     task: Option<TaskId>,
@@ -157,7 +232,7 @@ pub(super) async fn shell(
     session: &mut dyn Session,
     command: &str,
     own: Duration,
-) -> Result<Seen, Exit> {
+) -> Result<(Seen, String), Exit> {
     let timeout = control.allowed(own);
     if timeout.is_zero() {
         let message = format!("the run did not end within {} s", control.whole_secs);
@@ -192,14 +267,16 @@ pub(super) async fn shell(
                 .map_or(Exit::Outcome(RunOutcome::Cancelled), Exit::halted));
         }
     };
-    let (log, tail) = log.store(bench, task, ArtifactKind::Log).await?;
+    let (log, tail, printed) = log.store(bench, task, ArtifactKind::Log).await?;
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    Ok(Seen {
+    let seen = Seen {
         exit,
         duration_ms,
         log,
         tail,
-    })
+        doubt: None,
+    };
+    Ok((seen, printed))
 }
 
 /// Runs a command and ends it when the run is halted.
@@ -253,13 +330,25 @@ impl Log {
         (bytes, self.left_out)
     }
 
+    /// Stores it without the secrets in it: what is stored is shown, served and quoted. Gives also tail and text.
     pub(super) async fn store(
         self,
         bench: &Bench,
         task: Option<TaskId>,
         kind: ArtifactKind,
-    ) -> Result<(LogRef, String), Exit> {
+    ) -> Result<(LogRef, String, String), Exit> {
         let (bytes, left_out) = self.bytes();
+        let redactor = Arc::clone(&bench.redactor);
+        let redacted = move || {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let redacted = redactor.redact(&text);
+            // Bytes that are no text stay what they are, where there is nothing to hide.
+            match redacted == text {
+                true => (bytes, text),
+                false => (redacted.clone().into_bytes(), redacted),
+            }
+        };
+        let (bytes, text) = blocking(move || Ok(redacted())).await?;
         let tail = text::tail_lines(&bytes, TAIL.0, TAIL.1);
         let stored = bench
             .store
@@ -270,7 +359,7 @@ impl Log {
             bytes: stored.bytes,
             left_out,
         };
-        Ok((log, tail))
+        Ok((log, tail, text))
     }
 }
 

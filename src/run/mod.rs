@@ -25,6 +25,7 @@ use crate::domain::event::{Event, RunOutcome};
 use crate::domain::ident::{CommitId, TaskId};
 use crate::domain::settings::Settings;
 use crate::domain::task::{Failure, FailureClass, Task};
+use crate::domain::text::Redactor;
 use crate::git::{self, Mirror};
 use crate::sandbox::toolchains::Toolchains;
 use crate::sandbox::{Method, Sandbox, SandboxError};
@@ -47,6 +48,8 @@ pub struct Bench {
     pub scratch: PathBuf,
     /// How lowers and layer become one tree.
     pub method: Method,
+    /// Takes secrets out of everything that is said, printed or stored.
+    pub redactor: Arc<Redactor>,
 }
 
 /// Why a run is to end before its end.

@@ -90,8 +90,14 @@ pub(super) async fn gate(
 ) -> Result<(Vec<Change>, Vec<Finding>), Exit> {
     let (mirror, base, head) = (bench.mirror.clone(), base.clone(), head.clone());
     let changes = blocking(move || mirror.diff(&base, &head)).await?;
-    let checks = &settings.checks;
-    let findings = gates::judge(&changes, &settings.scope, brief_scope, odd, &[], checks);
+    let findings = gates::judge(
+        &changes,
+        &settings.scope,
+        brief_scope,
+        odd,
+        bench.redactor.known(),
+        &settings.checks,
+    );
     Ok((changes, findings))
 }
 
@@ -151,22 +157,24 @@ pub(super) async fn head_evidence(
         }
     }
     after.end().await?;
-    let again = |check: &Check, evidence: &CheckEvidence| {
-        wants_confirmation(check, &evidence.base, &evidence.head)
-    };
-    if settings
-        .checks
-        .iter()
-        .zip(all.iter())
-        .any(|(check, evidence)| again(check, evidence))
-    {
-        // Fresh sandboxes: what the first look left behind may be what changed the colour.
+    let pairs = settings.checks.iter().zip(all.iter());
+    let again: Vec<bool> = pairs
+        .map(|(check, evidence)| wants_confirmation(check, &evidence.base, &evidence.head))
+        .collect();
+    if let Some(last) = again.iter().rposition(|again| *again) {
+        // Fresh sandboxes: what the first look left behind may be what changed the colour. What ran before a
+        // changed check runs again as well, unrecorded: it may be what it stands on, as tests on a build.
         before.fresh().await?;
         after.fresh().await?;
-        for (check, evidence) in settings.checks.iter().zip(all.iter_mut()) {
-            if again(check, evidence) {
-                evidence.base.push(before.run(check).await?);
-                evidence.head.push(after.run(check).await?);
+        let checks = settings.checks.iter().zip(all.iter_mut()).zip(&again);
+        for ((check, evidence), again) in checks.take(last + 1) {
+            if !evidence.base.is_empty() {
+                let seen = before.run(check).await?;
+                evidence.base.extend(again.then_some(seen));
+            }
+            if !evidence.head.is_empty() {
+                let seen = after.run(check).await?;
+                evidence.head.extend(again.then_some(seen));
             }
         }
         before.end().await?;
@@ -206,6 +214,9 @@ fn unseen(check: &Check) -> CheckEvidence {
     }
 }
 
+/// Signals that a program brings upon itself: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV.
+const CRASHES: [i32; 6] = [4, 5, 6, 7, 8, 11];
+
 /// Why a check on base says nothing: not found, killed, out of time or limits.
 fn unjudged(seen: &Seen) -> Option<(FailureClass, String)> {
     let (class, how) = evidence::class_of(&seen.exit);
@@ -215,6 +226,8 @@ fn unjudged(seen: &Seen) -> Option<(FailureClass, String)> {
             format!("{how} (not found or not executable)"),
         )),
         evidence::Exit::Code { .. } => None,
+        // What a failed assertion or a crash of the program ends with: red, as its exit code in a shell is.
+        evidence::Exit::Signal { signal } if CRASHES.contains(signal) => None,
         evidence::Exit::Signal { .. } | evidence::Exit::NotStarted { .. } => {
             Some((FailureClass::Baseline, how))
         }

@@ -61,7 +61,8 @@ pub(super) async fn talk(
         if from == Stream::Out {
             listener.hear(bytes);
             if let Some(step) = listener.last_step() {
-                let said = format!("agent: {}", text::harmless(step.as_bytes()));
+                let step = bench.redactor.redact(step);
+                let said = format!("agent: {}", one_line(&step));
                 control.watch.told(News::Note(&said));
             }
         }
@@ -77,7 +78,7 @@ pub(super) async fn talk(
             error = &mut silence => return Err(error),
         }
     };
-    let heard = listener.heard();
+    let heard = listener.heard(&bench.redactor);
     if let Ended::Exited { exit, duration } = &ended {
         let how = match exit.code() {
             Some(0) => "is done".to_owned(),
@@ -88,7 +89,7 @@ pub(super) async fn talk(
         let said = format!("agent: {how} ({})", text::duration(took));
         control.watch.told(News::Ended(&said));
     }
-    let (_, tail) = log
+    let (_, tail, _) = log
         .store(bench, Some(task.id), ArtifactKind::Transcript)
         .await?;
     Ok(match ended {
@@ -119,6 +120,12 @@ pub(super) async fn talk(
             }
         },
     })
+}
+
+/// Words of the agent as part of a line of ours: they cannot begin one.
+fn one_line(words: &str) -> String {
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    text::harmless(words.as_bytes())
 }
 
 /// Tells when the agent has been silent for `stall`, and when it speaks again. Ends only with an error.

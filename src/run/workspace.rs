@@ -16,6 +16,8 @@ pub const REPOSITORY_INSIDE: &str = "/work";
 #[derive(Clone)]
 pub(super) struct Layers {
     pub(super) folders: Vec<PathBuf>,
+    /// Whose files they are.
+    pub(super) commit: CommitId,
     /// Held so that the checkouts are not pruned while a sandbox stands on them.
     _in_use: Vec<Arc<Checkout>>,
 }
@@ -40,6 +42,7 @@ impl Layers {
                 let folders = vec![git, checkout.path().to_owned()];
                 return Ok(Self {
                     folders,
+                    commit: head,
                     _in_use: vec![Arc::new(checkout)],
                 });
             }
@@ -54,6 +57,7 @@ impl Layers {
                     let folders = vec![delta, git, checkout.path().to_owned()];
                     Ok(Self {
                         folders,
+                        commit: head,
                         _in_use: vec![Arc::new(checkout)],
                     })
                 }
@@ -63,6 +67,7 @@ impl Layers {
                     let folders = vec![git, checkout.path().to_owned()];
                     Ok(Self {
                         folders,
+                        commit: head,
                         _in_use: vec![Arc::new(checkout)],
                     })
                 }
@@ -73,9 +78,12 @@ impl Layers {
         Ok(layers)
     }
 
-    /// The same with one more folder on top.
-    pub(super) fn under(&self, top: PathBuf) -> Self {
+    /// The same with one more folder on top: what another session changed, or (`whole`) all that it had.
+    pub(super) fn under(&self, top: PathBuf, whole: bool) -> Self {
         let mut layers = self.clone();
+        if whole {
+            layers.folders.clear();
+        }
         layers.folders.insert(0, top);
         layers
     }

@@ -92,6 +92,7 @@ fn seen(code: i32) -> Seen {
             left_out: 0,
         },
         tail: String::new(),
+        doubt: None,
     }
 }
 

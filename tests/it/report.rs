@@ -50,6 +50,7 @@ fn seen(exit: Exit, duration_ms: u64, tail: &str) -> Seen {
             left_out: 0,
         },
         tail: tail.to_owned(),
+        doubt: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod endings;
+mod evidence;
 mod interrupted;
 mod limits;
 mod people;

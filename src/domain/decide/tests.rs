@@ -67,6 +67,7 @@ fn seen(code: i32) -> Seen {
             left_out: 0,
         },
         tail: String::new(),
+        doubt: None,
     }
 }
 

@@ -313,6 +313,7 @@ fn check_json(check: &CheckEvidence, log_path: LogPath<'_>) -> Value {
         "base_exit": code(base),
         "head_exit": code(head),
         "unstable": check.is_unstable(),
+        "doubt": check.doubt().map(|doubt| doubt.told()),
         "duration_ms": shown.map(|seen| seen.duration_ms),
         "log_sha256": shown.map(|seen| &seen.log.sha256),
         "log": shown.and_then(|seen| log_path(&seen.log.sha256)),

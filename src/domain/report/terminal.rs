@@ -63,6 +63,7 @@ pub fn summary_lines(
         .any(|check| !check.base.is_empty() || !check.head.is_empty())
     {
         lines.push(("verify", verify_line(evidence)));
+        lines.extend(doubts(evidence));
     }
     match &task.stage {
         Stage::Failed { failure } => lines.push((
@@ -125,6 +126,7 @@ pub fn verify_lines(
     )];
     if !result.evidence.is_empty() {
         lines.push(("verify", verify_line(&result.evidence)));
+        lines.extend(doubts(&result.evidence));
     }
     let findings = result
         .findings
@@ -161,6 +163,10 @@ pub fn verify_lines(
             "verdict",
             "the checks pass; a person decides about what is asked".to_owned(),
         ),
+        None if doubts(&result.evidence).next().is_some() => (
+            "verdict",
+            "the checks pass, but show less than they seem to".to_owned(),
+        ),
         None => ("verdict", "verified".to_owned()),
     });
     lines
@@ -172,6 +178,14 @@ pub fn verify_lines(
 fn placed(finding: &Finding) -> String {
     let place = super::place(finding, |path| path.lossy().into_owned());
     format!("{place}{}", finding.reason)
+}
+
+/// What makes a check show less than its exit code, one line each.
+fn doubts(evidence: &[CheckEvidence]) -> impl Iterator<Item = (&'static str, String)> {
+    evidence.iter().filter_map(|check| {
+        let doubt = check.doubt()?.told();
+        Some(("doubt", format!("{}: {doubt}", check.name)))
+    })
 }
 
 fn verify_line(evidence: &[CheckEvidence]) -> String {

@@ -10,6 +10,7 @@ use regex::Regex;
 pub struct Redactor {
     /// Parts of known secrets, by their length in bytes.
     parts: HashMap<usize, HashSet<Vec<u8>>>,
+    known: Vec<String>,
 }
 
 /// A secret in a text.
@@ -59,7 +60,16 @@ impl Redactor {
                 }
             }
         }
-        Self { parts }
+        Self {
+            parts,
+            known: secrets,
+        }
+    }
+
+    /// The values that it was given.
+    #[must_use]
+    pub fn known(&self) -> &[String] {
+        &self.known
     }
 
     /// `text` with every secret replaced by `[redacted: what it was]`.
@@ -110,6 +120,12 @@ impl Redactor {
         }
         merged
     }
+}
+
+/// `text` without what is a secret by its form.
+pub(super) fn forms(text: &str) -> String {
+    static NOTHING_KNOWN: LazyLock<Redactor> = LazyLock::new(|| Redactor::new(Vec::new()));
+    NOTHING_KNOWN.redact(text)
 }
 
 /// Forms of tokens that say themselves what they are.

@@ -277,6 +277,7 @@ fn a_result_is_told_with_all_its_evidence() {
         [
             "base_exit",
             "command",
+            "doubt",
             "duration_ms",
             "head_exit",
             "log",
