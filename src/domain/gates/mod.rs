@@ -1,13 +1,16 @@
 //! Gates: rules over a diff. Each passes, asks a person or refuses, with file, line and reason.
 
+mod code;
 pub mod globs;
 mod languages;
 mod lines;
 mod manifests;
 mod names;
 mod places;
+mod runners;
 pub mod secrets;
 mod show;
+mod suite;
 mod weakened;
 
 use std::cmp::Reverse;
