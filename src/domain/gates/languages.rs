@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::super::ident::RepoPath;
-use super::code::Lexis;
+use super::lexis::Lexis;
 
 /// One language, as far as its tests are concerned.
 pub(super) struct Language {

@@ -3,6 +3,7 @@
 mod code;
 pub mod globs;
 mod languages;
+mod lexis;
 mod lines;
 mod manifests;
 mod names;
@@ -10,6 +11,7 @@ mod places;
 mod runners;
 pub mod secrets;
 mod show;
+mod steering;
 mod suite;
 mod weakened;
 
@@ -32,20 +34,28 @@ pub struct Odd {
     pub what: String,
 }
 
+/// What the gates know beside the change and the settings; empty = nothing is known of it.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// Narrows `scope.allow`; empty = not narrowed.
+    pub brief_scope: &'a [String],
+    /// What checks and set-up run, as `sh -c` gets it: what these read is asked about.
+    pub commands: &'a [&'a str],
+    /// Every file of the base commit, for names that some system takes for each other.
+    pub base: &'a [RepoPath],
+    /// What the collector left out.
+    pub odd: &'a [Odd],
+    /// Values that must never leave: tokens and keys of this host.
+    pub known: &'a [String],
+}
+
 /// Everything the gates find in one change, sorted by gate, path and line.
 ///
-/// `brief_scope` narrows `scope.allow`; empty = not narrowed. `known` are values that must
-/// never leave (tokens and keys of this host); `odd` is what the collector left out.
 /// The order of `changes` does not matter. Empty = every gate passes.
 #[must_use]
-pub fn judge(
-    changes: &[Change],
-    scope: &Scope,
-    brief_scope: &[String],
-    odd: &[Odd],
-    known: &[String],
-) -> Vec<Finding> {
-    let known = secrets::Known::new(known);
+pub fn judge(changes: &[Change], scope: &Scope, beside: &Beside<'_>) -> Vec<Finding> {
+    let odd = beside.odd;
+    let known = secrets::Known::new(beside.known);
     // A name that holds a secret is refused without being repeated, so no other gate may name it.
     let (telling, plain): (Vec<&Change>, Vec<&Change>) = changes
         .iter()
@@ -67,7 +77,7 @@ pub fn judge(
         });
     }
     found.extend(places::size(changes, &plain, scope));
-    found.extend(places::paths(&plain, scope, brief_scope));
+    found.extend(places::paths(&plain, scope, beside.brief_scope));
     for change in &plain {
         found.extend(names::git(change));
         found.extend(names::symlink(change));
@@ -77,6 +87,8 @@ pub fn judge(
         found.extend(secrets::judge(change, &known));
     }
     found.extend(plain_odd.iter().map(|odd| names::odd(odd)));
+    found.extend(names::elsewhere(&plain, beside.base));
+    found.extend(steering::judge(&plain, scope, beside.commands, &found));
     found.extend(weakened::judge(&plain, scope.tests_removed));
     cap(found)
 }
@@ -323,20 +335,27 @@ mod tests {
 
     fn told(changes: &[Change], scope: &Scope, brief: &[&str]) -> String {
         let brief: Vec<String> = brief.iter().map(|glob| (*glob).to_owned()).collect();
-        judge(changes, scope, &brief, &[], &[])
-            .iter()
-            .map(|finding| {
-                format!(
-                    "{:?} {:?}: {}\n",
-                    finding.gate, finding.outcome, finding.reason
-                )
-            })
-            .collect()
+        judge(
+            changes,
+            scope,
+            &Beside {
+                brief_scope: &brief,
+                ..Beside::default()
+            },
+        )
+        .iter()
+        .map(|finding| {
+            format!(
+                "{:?} {:?}: {}\n",
+                finding.gate, finding.outcome, finding.reason
+            )
+        })
+        .collect()
     }
 
     #[test]
     fn an_ordinary_change_passes() {
-        let found = judge(&[added("src/main.rs")], &scope(), &[], &[], &[]);
+        let found = judge(&[added("src/main.rs")], &scope(), &Beside::default());
         assert_eq!((outcome(&found), found), (Outcome::Pass, Vec::new()));
     }
 
@@ -351,7 +370,14 @@ mod tests {
             path: "pipe".into(),
             what: "a FIFO".to_owned(),
         }];
-        let found = judge(&changes, &scope(), &[], &odd, &[]);
+        let found = judge(
+            &changes,
+            &scope(),
+            &Beside {
+                odd: &odd,
+                ..Beside::default()
+            },
+        );
         for gate in [Gate::Git, Gate::Dependencies, Gate::Tests, Gate::Mode] {
             assert!(found.iter().any(|finding| finding.gate == gate), "{gate:?}");
         }
@@ -399,7 +425,7 @@ mod tests {
                 protected_policy: policy,
                 ..scope()
             };
-            let found = judge(&[added("AGENTS.md")], &scope, &[], &[], &[]);
+            let found = judge(&[added("AGENTS.md")], &scope, &Beside::default());
             assert_eq!(outcome(&found), expected);
         }
     }
@@ -417,6 +443,36 @@ mod tests {
     }
 
     #[test]
+    fn what_the_gates_know_beside_the_change_is_used() {
+        let scope = Scope {
+            protected: Vec::new(),
+            protected_policy: GatePolicy::Block,
+            ..scope()
+        };
+        let beside = Beside {
+            commands: &["sh t.sh"],
+            base: &["src/a".into()],
+            ..Beside::default()
+        };
+        let changes = [added("sub/AGENTS.md"), added("t.sh"), added("SRC/b")];
+        let found = judge(&changes, &scope, &beside);
+        let told: Vec<String> = found
+            .iter()
+            .map(|finding| {
+                format!(
+                    "{:?} {:?}: {}",
+                    finding.gate, finding.outcome, finding.reason
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(told.join("\n"), @"
+        Protected Refuse: `sub/AGENTS.md` instructs coding agents, so it is always protected (`[scope] protected_policy` = block)
+        Protected Ask: `t.sh` steers the checks that judge this change
+        Git Ask: `SRC/b` is the same as `src` to systems that ignore case
+        ");
+    }
+
+    #[test]
     fn a_link_named_as_a_protected_folder_asks() {
         let mut link = added(".github");
         link.new = Some(Entry {
@@ -424,7 +480,7 @@ mod tests {
             size: 2,
             content: Some(b"ci".to_vec()),
         });
-        let found = judge(&[link], &scope(), &[], &[], &[]);
+        let found = judge(&[link], &scope(), &Beside::default());
         assert!(found.iter().any(|finding| finding.gate == Gate::Protected));
     }
 
@@ -533,7 +589,15 @@ mod tests {
             path: canary.as_str().into(),
             what: "a FIFO".to_owned(),
         }];
-        let found = judge(&changes, &scope(), &[], &odd, std::slice::from_ref(&canary));
+        let found = judge(
+            &changes,
+            &scope(),
+            &Beside {
+                odd: &odd,
+                known: std::slice::from_ref(&canary),
+                ..Beside::default()
+            },
+        );
         assert_eq!(outcome(&found), Outcome::Refuse);
         assert!(!serde_json::to_string(&found).unwrap().contains("canary"));
         insta::assert_snapshot!(found[0].reason, @"the name of 2 changed file(s) holds what looks like a credential; it is not repeated here");
@@ -543,7 +607,14 @@ mod tests {
     fn a_known_secret_in_content_is_refused_and_never_repeated() {
         let canary = "canary-q7ZkR2mXw9TbL4vNc8".to_owned();
         let changes = [change("a", None, Some(&format!("x\ny {canary} z\n")))];
-        let found = judge(&changes, &scope(), &[], &[], std::slice::from_ref(&canary));
+        let found = judge(
+            &changes,
+            &scope(),
+            &Beside {
+                known: std::slice::from_ref(&canary),
+                ..Beside::default()
+            },
+        );
         assert_eq!((outcome(&found), found[0].line), (Outcome::Refuse, Some(2)));
         assert!(!serde_json::to_string(&found).unwrap().contains("canary"));
     }
@@ -558,7 +629,7 @@ mod tests {
             ..scope()
         };
         changes.push(added("z"));
-        let found = judge(&changes, &scope, &[], &[], &[]);
+        let found = judge(&changes, &scope, &Beside::default());
         assert_eq!(found.len(), 2 * (FINDINGS_CAP + 1));
         assert_eq!(outcome(&found), Outcome::Refuse);
         assert!(found.iter().any(|finding| finding.path == Some("z".into())));
@@ -627,8 +698,9 @@ mod tests {
             let mut back = changes.clone();
             back.reverse();
             let known = ["canary-value-of-some-length".to_owned()];
-            let found = judge(&changes, &scope(), &[], &[], &known);
-            prop_assert_eq!(&found, &judge(&back, &scope(), &[], &[], &known));
+            let beside = Beside { known: &known, commands: &["cargo test", "sh src/x.sh"], ..Beside::default() };
+            let found = judge(&changes, &scope(), &beside);
+            prop_assert_eq!(&found, &judge(&back, &scope(), &beside));
             prop_assert!(found.iter().all(|finding| !finding.reason.contains(char::is_control)));
         }
     }

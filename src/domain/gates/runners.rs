@@ -19,6 +19,11 @@ pub(super) fn finds(language: &str, old: &RepoPath, new: &RepoPath) -> bool {
     stays && is & was == was && (was != 0 || languages::is_test_path(new))
 }
 
+/// Whether a file holds tests that a runner finds by its name, rather than being a script.
+pub(super) fn is_suite(language: &str, path: &RepoPath) -> bool {
+    language != "shell" && places(language, path) != 0
+}
+
 /// Whether a Rust file is a crate of its own among tests, so that no module has to name it.
 pub(super) fn is_rust_root(path: &RepoPath) -> bool {
     let text = path.lossy();
