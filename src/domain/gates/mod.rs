@@ -1,7 +1,9 @@
 //! Gates: rules over a diff. Each passes, asks a person or refuses, with file, line and reason.
 
 mod code;
+mod forms;
 pub mod globs;
+mod keys;
 mod languages;
 mod lexis;
 mod lines;
@@ -78,13 +80,14 @@ pub fn judge(changes: &[Change], scope: &Scope, beside: &Beside<'_>) -> Vec<Find
     }
     found.extend(places::size(changes, &plain, scope));
     found.extend(places::paths(&plain, scope, beside.brief_scope));
+    let before = secrets::Before::new(&changes.iter().collect::<Vec<_>>());
     for change in &plain {
         found.extend(names::git(change));
         found.extend(names::symlink(change));
         found.extend(places::mode(change));
         found.extend(places::binary(change));
         found.extend(manifests::judge(change, scope.dependencies));
-        found.extend(secrets::judge(change, &known));
+        found.extend(secrets::judge(change, &known, &before));
     }
     found.extend(plain_odd.iter().map(|odd| names::odd(odd)));
     found.extend(names::elsewhere(&plain, beside.base));
