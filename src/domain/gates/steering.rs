@@ -224,58 +224,101 @@ struct Commands {
     moves: bool,
 }
 
+/// Programs whose arguments are what they look at or build, not what they do.
+#[rustfmt::skip]
+const LOOK: &[&str] = &[
+    "grep", "egrep", "fgrep", "rg", "test", "[", "[[", "cat", "diff", "cmp", "comm", "head", "tail", "wc", "ls",
+    "echo", "printf", "cp", "mv", "rm", "mkdir", "touch", "sed", "sort", "uniq", "find", "cut", "tr", "stat", "cd",
+    "pushd", "chmod", "jq", "file", "sha256sum", "md5sum", "cksum", "xmllint", "shellcheck", "cc", "gcc", "g++",
+    "c++", "clang", "clang++", "rustc", "rustfmt", "javac", "kotlinc", "tsc", "ghc", "ocamlfind", "swiftc", "gofmt",
+    "ruff", "black", "mypy", "flake8", "pylint", "eslint", "prettier", "git",
+];
+/// Words before a program that are none.
+#[rustfmt::skip]
+const BEFORE: &[&str] = &[
+    "!", "if", "then", "elif", "else", "while", "until", "do", "time", "env", "exec", "command", "timeout", "nice",
+    "nohup", "sudo", "xargs", "stdbuf", "set",
+];
+/// Words after which a command is said from another folder.
+const MOVES: &[&str] = &[
+    "cd",
+    "pushd",
+    "-c",
+    "--directory",
+    "--prefix",
+    "--cwd",
+    "--dir",
+];
+
 impl Commands {
     fn new(commands: &[&str]) -> Self {
-        const MOVES: &[&str] = &[
-            "cd",
-            "pushd",
-            "-c",
-            "--directory",
-            "--prefix",
-            "--cwd",
-            "--dir",
-        ];
-        let cut = |command: &&str| {
-            command
-                .chars()
-                .take(COMMAND_CAP)
-                .collect::<String>()
-                .to_lowercase()
+        let mut read = Self {
+            paths: Vec::new(),
+            bare: Vec::new(),
+            patterns: Vec::new(),
+            moves: false,
         };
-        let texts: Vec<String> = commands.iter().map(cut).collect();
-        let words: Vec<&str> = texts
-            .iter()
-            .flat_map(|text| {
-                text.split(|c: char| c.is_whitespace() || ";|&()<>`'\"=,${}".contains(c))
-            })
-            .filter(|word| !word.is_empty())
-            .collect();
-        let program = |word: &&str| word.rsplit('/').next().unwrap_or(word).to_owned();
-        let programs: Vec<String> = words.iter().map(program).collect();
+        let mut programs: Vec<String> = Vec::new();
+        for command in commands {
+            let text: String = command.chars().take(COMMAND_CAP).collect();
+            for simple in text
+                .to_lowercase()
+                .split([';', '|', '&', '(', ')', '`', '\n'])
+            {
+                let space = |c: char| c.is_whitespace() || "'\"<>${}".contains(c);
+                let words: Vec<&str> = simple
+                    .split(space)
+                    .filter(|word| !word.is_empty())
+                    .collect();
+                read.moves |= words.iter().any(|word| MOVES.contains(word));
+                let program = |word: &str| word.rsplit('/').next().unwrap_or(word).to_owned();
+                programs.extend(words.iter().map(|word| program(word)));
+                read.simple(&words);
+            }
+        }
         let runs = |names: &[&str]| {
             programs
                 .iter()
                 .any(|program| names.contains(&program.as_str()))
         };
-        let (paths, bare): (Vec<&str>, Vec<&str>) =
-            words.iter().partition(|word| word.contains(['/', '.']));
-        Self {
-            paths: paths
-                .iter()
-                .map(|word| {
-                    word.trim_start_matches("./")
-                        .trim_start_matches('/')
-                        .to_owned()
-                })
-                .filter(|word| !word.is_empty())
-                .collect(),
-            bare: bare.iter().map(|word| (*word).to_owned()).collect(),
-            patterns: RUNNERS
-                .iter()
-                .filter(|(names, _)| runs(names))
-                .flat_map(|(_, files)| files.iter().copied())
-                .collect(),
-            moves: words.iter().any(|word| MOVES.contains(word)),
+        let read_by = RUNNERS.iter().filter(|(names, _)| runs(names));
+        read.patterns = read_by
+            .flat_map(|(_, files)| files.iter().copied())
+            .collect();
+        read
+    }
+
+    /// One command without what joins it to others.
+    fn simple(&mut self, words: &[&str]) {
+        let begin = words.iter().position(|word| {
+            !BEFORE.contains(word)
+                && !word.contains('=')
+                && !word.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        });
+        let Some((first, rest)) = begin
+            .and_then(|begin| words.get(begin..))
+            .and_then(<[_]>::split_first)
+        else {
+            return;
+        };
+        let program = first.rsplit('/').next().unwrap_or(first);
+        let shell = ["sh", "bash", "dash", "ksh", "zsh"].contains(&program);
+        // `sh -c 'x y'` has a command of its own in it, `sh -n x` runs nothing.
+        if shell && let Some(at) = rest.iter().position(|word| *word == "-c") {
+            self.simple(rest.get(at + 1..).unwrap_or_default());
+        } else if !(LOOK.contains(&program) || shell && rest.contains(&"-n")) {
+            words.iter().for_each(|word| self.add(word));
+        }
+    }
+
+    /// A word of a command, which may be `--option=path`.
+    fn add(&mut self, word: &str) {
+        let word = word.rsplit('=').next().unwrap_or(word);
+        let bare = word.trim_start_matches("./").trim_start_matches('/');
+        if !bare.is_empty() && word.contains(['/', '.']) {
+            self.paths.push(bare.to_owned());
+        } else if !bare.is_empty() {
+            self.bare.push(bare.to_owned());
         }
     }
 
@@ -462,6 +505,9 @@ mod tests {
             ("rake", "Rakefile"),
             ("vendor/bin/phpunit", "phpunit.xml.dist"),
             ("pytest -c ci/p.ini", "ci/p.ini"),
+            ("pytest --config-file=ci/p.ini", "ci/p.ini"),
+            ("A=b timeout 60 python3 check.py out.txt", "check.py"),
+            ("make && if ! tools/check; then exit 1; fi", "tools/check"),
         ] {
             assert!(steers(command, path), "{command}: {path}");
         }
@@ -478,6 +524,10 @@ mod tests {
             ("sh t.sh", "src/t.sh"),
             ("go test ./...", "x_test.go"),
             ("cargo test -p src", "src/lib.rs"),
+            ("grep -qx right answer.txt", "answer.txt"),
+            ("test -s answer.txt && bash -c 'cmp a.txt b.txt'", "a.txt"),
+            ("cc -o x main.c && ./x", "main.c"),
+            ("sh -n bin/greet", "bin/greet"),
         ] {
             assert!(!steers(command, path), "{command}: {path}");
         }
