@@ -28,12 +28,12 @@ pub(super) fn is_suite(language: &str, path: &RepoPath) -> bool {
 pub(super) fn is_rust_root(path: &RepoPath) -> bool {
     let text = path.lossy();
     let parts: Vec<&str> = text.split('/').collect();
-    match parts.as_slice() {
+    matches!(
+        parts.as_slice(),
         [.., "tests" | "benches" | "examples" | "bin", _]
-        | [.., "tests" | "benches" | "examples" | "bin", _, "main.rs"]
-        | [.., "src", "lib.rs" | "main.rs"] => true,
-        _ => false,
-    }
+            | [.., "tests" | "benches" | "examples" | "bin", _, "main.rs"]
+            | [.., "src", "lib.rs" | "main.rs"]
+    )
 }
 
 /// Whether `text`, a Rust file at `from`, makes the file at `path` one of its modules.
@@ -87,7 +87,7 @@ fn places(language: &str, path: &RepoPath) -> u32 {
             ]
         }
         "JavaScript" => {
-            let open = !skipped(&["node_modules"]) && ending != "";
+            let open = !skipped(&["node_modules"]) && !ending.is_empty();
             let dotted = |word: &str| stem == word || stem.ends_with(&format!(".{word}"));
             let plain = matches!(ending, "js" | "jsx" | "ts" | "tsx");
             let folder = folders.contains(&"__tests__");
