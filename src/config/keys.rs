@@ -111,7 +111,7 @@ pub(super) static REPOSITORY: &[Section<Settings>] = &[
             key(
                 "protected",
                 globs(|s| &mut s.scope.protected),
-                "Touched only as `protected_policy` says.",
+                "Touched only as `protected_policy` says, as is a built-in list that nothing shortens.",
             ),
             key(
                 "protected_policy",

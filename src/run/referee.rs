@@ -8,7 +8,7 @@ use super::{Bench, Control, Exit, Halt, RunError, Watch, blocking, failed};
 use crate::domain::event::RunOutcome;
 use crate::domain::evidence::{self, CheckEvidence, Seen, wants_confirmation};
 use crate::domain::gates::globs::Globs;
-use crate::domain::gates::{self, Change, Finding, Odd, Outcome};
+use crate::domain::gates::{self, Beside, Change, Finding, Odd, Outcome};
 use crate::domain::ident::{CommitId, TaskId};
 use crate::domain::settings::{Check, Settings};
 use crate::domain::task::{Failure, FailureClass, FileStat};
@@ -89,15 +89,24 @@ pub(super) async fn gate(
     odd: &[Odd],
 ) -> Result<(Vec<Change>, Vec<Finding>), Exit> {
     let (mirror, base, head) = (bench.mirror.clone(), base.clone(), head.clone());
-    let changes = blocking(move || mirror.diff(&base, &head)).await?;
-    let findings = gates::judge(
-        &changes,
-        &settings.scope,
+    let (changes, files) =
+        blocking(move || Ok((mirror.diff(&base, &head)?, mirror.list_files(&base)?))).await?;
+    let checks = settings.checks.iter().map(|check| &check.run);
+    let commands: Vec<&str> = settings
+        .setup
+        .run
+        .iter()
+        .chain(checks)
+        .map(String::as_str)
+        .collect();
+    let beside = Beside {
         brief_scope,
+        commands: &commands,
+        base: &files,
         odd,
-        bench.redactor.known(),
-        &settings.checks,
-    );
+        known: bench.redactor.known(),
+    };
+    let findings = gates::judge(&changes, &settings.scope, &beside);
     Ok((changes, findings))
 }
 

@@ -102,6 +102,58 @@ pub(super) fn judge(change: &Change, policy: GatePolicy) -> Option<Finding> {
     })
 }
 
+/// Whether a change to a manifest is about dependencies and its own version alone, as far as that
+/// is cheaply read. `false` for what is no manifest.
+pub(super) fn only_dependencies(change: &Change) -> bool {
+    let name = String::from_utf8_lossy(change.path.file_name());
+    let known = TABLE
+        .iter()
+        .find(|(_, names, _)| names.iter().any(|pattern| fits(pattern, &name)));
+    let Some((_, _, reader)) = known else {
+        return false;
+    };
+    let rest = |content: Option<&[u8]>| {
+        let text = content.map(String::from_utf8_lossy).unwrap_or_default();
+        beside_dependencies(*reader, &text)
+    };
+    match (rest(change.old_content()), rest(change.new_content())) {
+        (Some(old), Some(new)) => old == new,
+        _ => false,
+    }
+}
+
+/// A manifest without its dependencies and its version; `None` where they cannot be told apart.
+fn beside_dependencies(reader: Reader, text: &str) -> Option<String> {
+    match reader {
+        Reader::None | Reader::Requirements => None,
+        Reader::Lines(pattern) => {
+            let regex = Regex::new(pattern).ok()?;
+            Some(regex.replace_all(text, "").split_whitespace().collect())
+        }
+        Reader::Json => {
+            let mut root: serde_json::Value = serde_json::from_str(text).ok()?;
+            let lists = root.as_object_mut()?;
+            for list in LISTS.iter().chain(&["version"]) {
+                lists.remove(*list);
+            }
+            Some(root.to_string())
+        }
+        Reader::TomlTables | Reader::PyProject => {
+            let mut inside = false;
+            let kept = text.lines().map(str::trim).filter(|line| {
+                if line.starts_with('[') && line.ends_with(']') {
+                    inside = line.contains("dependencies") || line.contains("packages");
+                }
+                !inside
+                    && !line.is_empty()
+                    && !line.starts_with('#')
+                    && !line.starts_with("version")
+            });
+            Some(kept.collect::<Vec<&str>>().join("\n"))
+        }
+    }
+}
+
 /// Whether `name` fits a pattern with at most one `*`.
 fn fits(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
@@ -297,17 +349,19 @@ fn requirement(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), rest.replace(' ', "")))
 }
 
+/// Objects of a manifest in JSON that name dependencies.
+const LISTS: &[&str] = &[
+    "dependencies",
+    "devDependencies",
+    "peerDependencies",
+    "optionalDependencies",
+    "overrides",
+    "resolutions",
+    "require",
+    "require-dev",
+];
+
 fn json(text: &str) -> BTreeMap<String, String> {
-    const LISTS: &[&str] = &[
-        "dependencies",
-        "devDependencies",
-        "peerDependencies",
-        "optionalDependencies",
-        "overrides",
-        "resolutions",
-        "require",
-        "require-dev",
-    ];
     let Ok(root) = serde_json::from_str::<serde_json::Value>(text) else {
         return BTreeMap::new();
     };

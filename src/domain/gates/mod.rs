@@ -1,7 +1,11 @@
 //! Gates: rules over a diff. Each passes, asks a person or refuses, with file, line and reason.
 
+mod code;
+mod forms;
 pub mod globs;
+mod keys;
 mod languages;
+mod lexis;
 mod lines;
 mod manifests;
 mod names;
@@ -9,6 +13,8 @@ mod places;
 mod runners;
 pub mod secrets;
 mod show;
+mod steering;
+mod suite;
 mod weakened;
 
 use std::cmp::Reverse;
@@ -16,7 +22,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::ident::RepoPath;
-use super::settings::{Check, GatePolicy, Scope};
+use super::settings::{GatePolicy, Scope};
 
 /// Most findings of one gate; further ones are counted in one more finding.
 pub const FINDINGS_CAP: usize = 25;
@@ -30,21 +36,28 @@ pub struct Odd {
     pub what: String,
 }
 
+/// What the gates know beside the change and the settings; empty = nothing is known of it.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// Narrows `scope.allow`; empty = not narrowed.
+    pub brief_scope: &'a [String],
+    /// What checks and set-up run, as `sh -c` gets it: what these read is asked about.
+    pub commands: &'a [&'a str],
+    /// Every file of the base commit, for names that some system takes for each other.
+    pub base: &'a [RepoPath],
+    /// What the collector left out.
+    pub odd: &'a [Odd],
+    /// Values that must never leave: tokens and keys of this host.
+    pub known: &'a [String],
+}
+
 /// Everything the gates find in one change, sorted by gate, path and line.
 ///
-/// `brief_scope` narrows `scope.allow`; empty = not narrowed. `known` are values that must
-/// never leave (tokens and keys of this host); `odd` is what the collector left out.
 /// The order of `changes` does not matter. Empty = every gate passes.
 #[must_use]
-pub fn judge(
-    changes: &[Change],
-    scope: &Scope,
-    brief_scope: &[String],
-    odd: &[Odd],
-    known: &[String],
-    checks: &[Check],
-) -> Vec<Finding> {
-    let known = secrets::Known::new(known);
+pub fn judge(changes: &[Change], scope: &Scope, beside: &Beside<'_>) -> Vec<Finding> {
+    let odd = beside.odd;
+    let known = secrets::Known::new(beside.known);
     // A name that holds a secret is refused without being repeated, so no other gate may name it.
     let (telling, plain): (Vec<&Change>, Vec<&Change>) = changes
         .iter()
@@ -66,17 +79,19 @@ pub fn judge(
         });
     }
     found.extend(places::size(changes, &plain, scope));
-    found.extend(places::paths(&plain, scope, brief_scope));
+    found.extend(places::paths(&plain, scope, beside.brief_scope));
+    let before = secrets::Before::new(&changes.iter().collect::<Vec<_>>());
     for change in &plain {
         found.extend(names::git(change));
         found.extend(names::symlink(change));
         found.extend(places::mode(change));
         found.extend(places::binary(change));
         found.extend(manifests::judge(change, scope.dependencies));
-        found.extend(secrets::judge(change, &known));
-        found.extend(runners::judge(change, checks));
+        found.extend(secrets::judge(change, &known, &before));
     }
     found.extend(plain_odd.iter().map(|odd| names::odd(odd)));
+    found.extend(names::elsewhere(&plain, beside.base));
+    found.extend(steering::judge(&plain, scope, beside.commands, &found));
     found.extend(weakened::judge(&plain, scope.tests_removed));
     cap(found)
 }
@@ -323,20 +338,27 @@ mod tests {
 
     fn told(changes: &[Change], scope: &Scope, brief: &[&str]) -> String {
         let brief: Vec<String> = brief.iter().map(|glob| (*glob).to_owned()).collect();
-        judge(changes, scope, &brief, &[], &[], &[])
-            .iter()
-            .map(|finding| {
-                format!(
-                    "{:?} {:?}: {}\n",
-                    finding.gate, finding.outcome, finding.reason
-                )
-            })
-            .collect()
+        judge(
+            changes,
+            scope,
+            &Beside {
+                brief_scope: &brief,
+                ..Beside::default()
+            },
+        )
+        .iter()
+        .map(|finding| {
+            format!(
+                "{:?} {:?}: {}\n",
+                finding.gate, finding.outcome, finding.reason
+            )
+        })
+        .collect()
     }
 
     #[test]
     fn an_ordinary_change_passes() {
-        let found = judge(&[added("src/main.rs")], &scope(), &[], &[], &[], &[]);
+        let found = judge(&[added("src/main.rs")], &scope(), &Beside::default());
         assert_eq!((outcome(&found), found), (Outcome::Pass, Vec::new()));
     }
 
@@ -351,7 +373,14 @@ mod tests {
             path: "pipe".into(),
             what: "a FIFO".to_owned(),
         }];
-        let found = judge(&changes, &scope(), &[], &odd, &[], &[]);
+        let found = judge(
+            &changes,
+            &scope(),
+            &Beside {
+                odd: &odd,
+                ..Beside::default()
+            },
+        );
         for gate in [Gate::Git, Gate::Dependencies, Gate::Tests, Gate::Mode] {
             assert!(found.iter().any(|finding| finding.gate == gate), "{gate:?}");
         }
@@ -399,7 +428,7 @@ mod tests {
                 protected_policy: policy,
                 ..scope()
             };
-            let found = judge(&[added("AGENTS.md")], &scope, &[], &[], &[], &[]);
+            let found = judge(&[added("AGENTS.md")], &scope, &Beside::default());
             assert_eq!(outcome(&found), expected);
         }
     }
@@ -417,35 +446,33 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_decides_what_a_check_runs_asks_also_when_it_is_new() {
-        let check = crate::domain::settings::Check {
-            name: "tests".to_owned(),
-            run: "make check".to_owned(),
-            required: true,
-            timeout_secs: 60,
-            paths: Vec::new(),
-            baseline: true,
-            confirm: crate::domain::settings::Confirm::Auto,
-        };
+    fn what_the_gates_know_beside_the_change_is_used() {
         let scope = Scope {
             protected: Vec::new(),
+            protected_policy: GatePolicy::Block,
             ..scope()
         };
-        let gutted = change(
-            "Makefile",
-            Some("check:\n\t./a\n"),
-            Some("check:\n\ttrue\n"),
-        );
-        let changes = [gutted, added("GNUmakefile"), added("a.c")];
-        let found = judge(&changes, &scope, &[], &[], &[], &[check]);
-        let reasons: Vec<&str> = found.iter().map(|one| one.reason.as_str()).collect();
-        insta::assert_snapshot!(reasons.join("\n"), @r"
-        `GNUmakefile` decides what the check `tests` runs (`make check`), so a person has to look at it
-        `Makefile` decides what the check `tests` runs (`make check`), so a person has to look at it
+        let beside = Beside {
+            commands: &["sh t.sh"],
+            base: &["src/a".into()],
+            ..Beside::default()
+        };
+        let changes = [added("sub/AGENTS.md"), added("t.sh"), added("SRC/b")];
+        let found = judge(&changes, &scope, &beside);
+        let told: Vec<String> = found
+            .iter()
+            .map(|finding| {
+                format!(
+                    "{:?} {:?}: {}",
+                    finding.gate, finding.outcome, finding.reason
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(told.join("\n"), @"
+        Protected Refuse: `sub/AGENTS.md` instructs coding agents, so it is always protected (`[scope] protected_policy` = block)
+        Protected Ask: `t.sh` steers the checks that judge this change
+        Git Ask: `SRC/b` is the same as `src` to systems that ignore case
         ");
-        assert_eq!(outcome(&found), Outcome::Ask);
-        assert!(found.iter().all(|one| one.gate == Gate::Protected));
-        assert_eq!(judge(&changes, &scope, &[], &[], &[], &[]), []);
     }
 
     #[test]
@@ -456,7 +483,7 @@ mod tests {
             size: 2,
             content: Some(b"ci".to_vec()),
         });
-        let found = judge(&[link], &scope(), &[], &[], &[], &[]);
+        let found = judge(&[link], &scope(), &Beside::default());
         assert!(found.iter().any(|finding| finding.gate == Gate::Protected));
     }
 
@@ -568,10 +595,11 @@ mod tests {
         let found = judge(
             &changes,
             &scope(),
-            &[],
-            &odd,
-            std::slice::from_ref(&canary),
-            &[],
+            &Beside {
+                odd: &odd,
+                known: std::slice::from_ref(&canary),
+                ..Beside::default()
+            },
         );
         assert_eq!(outcome(&found), Outcome::Refuse);
         assert!(!serde_json::to_string(&found).unwrap().contains("canary"));
@@ -585,10 +613,10 @@ mod tests {
         let found = judge(
             &changes,
             &scope(),
-            &[],
-            &[],
-            std::slice::from_ref(&canary),
-            &[],
+            &Beside {
+                known: std::slice::from_ref(&canary),
+                ..Beside::default()
+            },
         );
         assert_eq!((outcome(&found), found[0].line), (Outcome::Refuse, Some(2)));
         assert!(!serde_json::to_string(&found).unwrap().contains("canary"));
@@ -604,7 +632,7 @@ mod tests {
             ..scope()
         };
         changes.push(added("z"));
-        let found = judge(&changes, &scope, &[], &[], &[], &[]);
+        let found = judge(&changes, &scope, &Beside::default());
         assert_eq!(found.len(), 2 * (FINDINGS_CAP + 1));
         assert_eq!(outcome(&found), Outcome::Refuse);
         assert!(found.iter().any(|finding| finding.path == Some("z".into())));
@@ -673,8 +701,9 @@ mod tests {
             let mut back = changes.clone();
             back.reverse();
             let known = ["canary-value-of-some-length".to_owned()];
-            let found = judge(&changes, &scope(), &[], &[], &known, &[]);
-            prop_assert_eq!(&found, &judge(&back, &scope(), &[], &[], &known, &[]));
+            let beside = Beside { known: &known, commands: &["cargo test", "sh src/x.sh"], ..Beside::default() };
+            let found = judge(&changes, &scope(), &beside);
+            prop_assert_eq!(&found, &judge(&back, &scope(), &beside));
             prop_assert!(found.iter().all(|finding| !finding.reason.contains(char::is_control)));
         }
     }

@@ -1,5 +1,7 @@
 //! Names and kinds that make git or a file system do more than hold a file.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use super::super::ident::RepoPath;
 use super::{Change, EntryKind, Finding, Gate, Odd, Outcome, show};
 
@@ -53,6 +55,107 @@ pub(super) fn git(change: &Change) -> Vec<Finding> {
     found
 }
 
+/// New names that other systems cannot hold, or that they take for another one of the tree.
+///
+/// `base` are the files of the base commit; empty = only the change itself is compared.
+pub(super) fn elsewhere(changes: &[&Change], base: &[RepoPath]) -> Vec<Finding> {
+    let added = |change: &&&Change| change.old.is_none() && change.new.is_some();
+    let finding = |path: &RepoPath, reason: String| Finding {
+        gate: Gate::Git,
+        outcome: Outcome::Ask,
+        path: Some(path.clone()),
+        line: None,
+        reason,
+    };
+    // What is looked for: each folder of an added path and the path itself, folded.
+    let mut spellings: HashMap<Vec<u8>, BTreeSet<&[u8]>> = HashMap::new();
+    for change in changes.iter().filter(added) {
+        for prefix in prefixes(&change.path) {
+            spellings
+                .entry(folded_path(prefix))
+                .or_default()
+                .insert(prefix);
+        }
+    }
+    let removed: HashSet<&RepoPath> = changes
+        .iter()
+        .filter(|change| change.new.is_none())
+        .map(|change| &change.path)
+        .collect();
+    let stays = base.iter().filter(|path| !removed.contains(path));
+    for prefix in stays.flat_map(prefixes) {
+        if let Some(known) = spellings.get_mut(&folded_path(prefix)) {
+            known.insert(prefix);
+        }
+    }
+    let mut found = Vec::new();
+    for change in changes.iter().filter(added) {
+        let path = show::path(&change.path);
+        let parts = || change.path.as_bytes().split(|byte| *byte == b'/');
+        if let Some(why) = parts().find_map(unportable) {
+            found.push(finding(&change.path, format!("{path} {why}")));
+        }
+        let other = prefixes(&change.path).find_map(|prefix| {
+            let known = spellings.get(&folded_path(prefix))?;
+            known.iter().find(|other| **other != prefix)
+        });
+        if let Some(other) = other {
+            let other = show::bytes(other);
+            let reason = format!("{path} is the same as {other} to systems that ignore case");
+            found.push(finding(&change.path, reason));
+        }
+    }
+    found
+}
+
+/// Each folder of a path, and the path itself.
+fn prefixes(path: &RepoPath) -> impl Iterator<Item = &[u8]> {
+    let bytes = path.as_bytes();
+    let ends = bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(at, _)| at);
+    ends.chain([bytes.len()]).filter_map(|end| bytes.get(..end))
+}
+
+fn folded_path(path: &[u8]) -> Vec<u8> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/');
+    // Nearly every path, and folding has to look at each letter of the others.
+    if path.iter().all(plain) {
+        return path.to_ascii_lowercase();
+    }
+    let parts: Vec<String> = path.split(|byte| *byte == b'/').map(folded).collect();
+    parts.join("/").into_bytes()
+}
+
+/// Why a name cannot be checked out on every system, as a sentence without its subject.
+fn unportable(part: &[u8]) -> Option<&'static str> {
+    const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$"];
+    let lower = String::from_utf8_lossy(part).to_lowercase();
+    let stem = lower.split('.').next().unwrap_or(&lower).trim_end();
+    let port = stem.strip_prefix("com").or(stem.strip_prefix("lpt"));
+    let digit = |c: char| c.is_ascii_digit() && c != '0' || "¹²³".contains(c);
+    if DEVICES.contains(&stem)
+        || port.is_some_and(|port| port.chars().count() == 1 && port.chars().all(digit))
+    {
+        Some("is the name of a device on Windows")
+    } else if part
+        .iter()
+        .any(|byte| *byte < 32 || b"<>:\"|?*\\".contains(byte))
+    {
+        Some("holds a character that names on Windows cannot hold")
+    } else if part.ends_with(b".") || part.ends_with(b" ") {
+        Some("ends with a dot or a space, which Windows leaves out")
+    } else if part.len() > 255 {
+        Some("is longer than file systems hold")
+    } else if std::str::from_utf8(part).is_err() {
+        Some("is not UTF-8, which macOS cannot hold")
+    } else {
+        None
+    }
+}
+
 /// Why no tree of ours may hold this path, as a sentence without its subject.
 fn unsafe_name(path: &RepoPath) -> Option<&'static str> {
     let parts = || path.as_bytes().split(|byte| matches!(byte, b'/' | b'\\'));
@@ -70,6 +173,16 @@ fn unsafe_name(path: &RepoPath) -> Option<&'static str> {
 ///
 /// `short` are beginnings of its 8.3 names, a digit follows.
 fn is_alias(name: &[u8], wanted: &str, short: &[&str]) -> bool {
+    let file = folded(name);
+    file == wanted
+        || short.iter().any(|short| {
+            file.strip_prefix(short)
+                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+        })
+}
+
+/// One part of a path as systems compare it that ignore case: APFS, HFS+ and NTFS.
+pub(super) fn folded(name: &[u8]) -> String {
     let folded: String = String::from_utf8_lossy(name)
         .chars()
         .filter(|c| !ignored_by_hfs(*c))
@@ -77,12 +190,7 @@ fn is_alias(name: &[u8], wanted: &str, short: &[&str]) -> bool {
         .collect();
     // NTFS: a stream (`.git::$INDEX_ALLOCATION`) is the file itself, trailing dots and spaces go away.
     let file = folded.split(':').next().unwrap_or(&folded);
-    let file = file.trim_end_matches([' ', '.']);
-    file == wanted
-        || short.iter().any(|short| {
-            file.strip_prefix(short)
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
-        })
+    file.trim_end_matches([' ', '.']).to_owned()
 }
 
 /// Lower case, with the letters that other case tables take for an ASCII one.
@@ -315,6 +423,62 @@ mod tests {
             assert_eq!(git_says(name), Some(Outcome::Refuse), "{name:?}");
         }
         assert_eq!(git_says("src/.gitattributes"), Some(Outcome::Ask));
+    }
+
+    #[test]
+    fn a_name_that_other_systems_cannot_hold_or_take_for_another_asks() {
+        let base: Vec<RepoPath> = ["src/main.rs", "README.md", "a.txt"]
+            .map(Into::into)
+            .to_vec();
+        let told = |path: &str| {
+            let change = change(path.as_bytes(), None, entry(EntryKind::File, b"x"));
+            let found = elsewhere(&[&change], &base);
+            assert!(found.iter().all(|finding| finding.outcome == Outcome::Ask));
+            !found.is_empty()
+        };
+        for path in [
+            "SRC",
+            "SRC/x",
+            "Src/main.rs",
+            "src/Main.rs",
+            "readme.md",
+            "con",
+            "CON",
+            "nul.txt",
+            "a/aux.c/b",
+            "com1",
+            "LPT9.x",
+            "a:b",
+            "back\\slash",
+            "a?",
+            "x.",
+            "x ",
+            "a./b",
+            "a.txt.",
+            "\u{7}",
+        ] {
+            assert!(told(path), "{path:?}");
+        }
+        for path in [
+            "src/new.rs",
+            "src2/x",
+            "console.rs",
+            "com10",
+            "null.txt",
+            "README",
+            "[...slug].tsx",
+            "a b",
+            "\u{e9}",
+        ] {
+            assert!(!told(path), "{path:?}");
+        }
+        let rename = [
+            change(b"README.md", entry(EntryKind::File, b"x"), None),
+            change(b"readme.md", None, entry(EntryKind::File, b"x")),
+        ];
+        assert!(elsewhere(&[&rename[0], &rename[1]], &base).is_empty());
+        let change = change(b"SRC/x", None, entry(EntryKind::File, b"x"));
+        insta::assert_snapshot!(elsewhere(&[&change], &base)[0].reason, @"`SRC/x` is the same as `src` to systems that ignore case");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::super::settings::Scope;
 use super::globs::{BadGlob, Globs};
-use super::{CONTENT_CAP, Change, EntryKind, Finding, Gate, Outcome, show};
+use super::{CONTENT_CAP, Change, EntryKind, Finding, Gate, Outcome, show, steering};
 
 /// `[scope] allow`, `deny`, `protected` and `sensitive`, and the brief's own scope.
 pub(super) fn paths(changes: &[&Change], scope: &Scope, brief_scope: &[String]) -> Vec<Finding> {
@@ -56,13 +56,6 @@ pub(super) fn paths(changes: &[&Change], scope: &Scope, brief_scope: &[String]) 
             let reason = format!("{path} is outside the scope that the brief declares");
             found.push(finding(Gate::Paths, Outcome::Ask, reason));
         }
-        let own = matches!(
-            change.path.as_bytes(),
-            b"prentice.toml"
-                | b".github/prentice.toml"
-                | b".forgejo/prentice.toml"
-                | b".gitea/prentice.toml"
-        );
         let policy = scope.protected_policy.word();
         // `Allow` is no policy here: `config` refuses it, and what came past it still asks.
         let outcome = scope.protected_policy.outcome().unwrap_or(Outcome::Ask);
@@ -71,9 +64,9 @@ pub(super) fn paths(changes: &[&Change], scope: &Scope, brief_scope: &[String]) 
                 "{path} is protected (`[scope] protected` holds {pattern}, `protected_policy` = {policy})"
             );
             found.push(finding(Gate::Protected, outcome, reason));
-        } else if own {
+        } else if let Some(why) = steering::protected(&change.path) {
             let reason = format!(
-                "{path} holds the rules for later tasks, so it is always protected (`[scope] protected_policy` = {policy})"
+                "{path} {why}, so it is always protected (`[scope] protected_policy` = {policy})"
             );
             found.push(finding(Gate::Protected, outcome, reason));
         }

@@ -1,186 +1,278 @@
-//! Files that decide what a check runs: a change of one can make a check green that shows nothing.
+//! Which files a test runner finds by itself, by their names and folders.
+//!
+//! A test that moves is only moved where whatever found it before finds it again. The rules
+//! are the defaults of each runner; a repository's own configuration is not read.
 
 use super::super::ident::RepoPath;
-use super::super::settings::Check;
-use super::{Change, Finding, Gate, Outcome, show};
+use super::languages;
 
-/// Programs, and the files that say what they run, wherever in the tree; a `*` stands for anything.
-/// Every system that `config` recognises is here.
-#[rustfmt::skip]
-const TABLE: &[(&[&str], &[&str])] = &[
-    (&["make", "gmake"], &["GNUmakefile", "makefile", "Makefile", "Makefile.am", "Makefile.in", "*.mk"]),
-    (&["cargo"], &["Cargo.toml"]),
-    (&["go"], &["go.mod", "go.work"]),
-    (&["npm", "npx", "pnpm", "yarn", "bun"], &["package.json", "jest.config.*", "vitest.config.*", "vite.config.*", ".mocharc.*"]),
-    (&["jest"], &["package.json", "jest.config.*"]),
-    (&["vitest"], &["vitest.config.*", "vite.config.*"]),
-    (&["mocha"], &["package.json", ".mocharc.*"]),
-    (&["deno"], &["deno.json", "deno.jsonc"]),
-    (&["pytest", "py.test"], &["pytest.ini", ".pytest.ini", "pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg", "conftest.py"]),
-    (&["tox"], &["tox.ini", "tox.toml", "pyproject.toml", "setup.cfg"]),
-    (&["nox"], &["noxfile.py"]),
-    (&["mvn", "mvnw"], &["pom.xml"]),
-    (&["gradle", "gradlew"], &["*.gradle", "*.gradle.kts", "gradlew"]),
-    (&["rake"], &["Rakefile", "rakefile", "Rakefile.rb", "*.rake"]),
-    (&["rspec"], &[".rspec", "spec_helper.rb"]),
-    (&["phpunit"], &["phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml"]),
-    (&["composer"], &["composer.json"]),
-    (&["cmake", "ctest"], &["CMakeLists.txt", "CMakePresets.json", "*.cmake"]),
-    (&["meson"], &["meson.build", "meson.options", "meson_options.txt"]),
-    (&["configure"], &["configure", "configure.ac"]),
-    (&["just"], &["justfile", "Justfile", ".justfile"]),
-    (&["sbt"], &["*.sbt"]),
-    (&["mix"], &["mix.exs"]),
-];
-
-/// Programs that run what comes after them: the first word that is no option is what is run.
-#[rustfmt::skip]
-const CARRIERS: &[&str] = &[
-    "sh", "bash", "dash", "ksh", "zsh", ".", "source", "python", "python3", "node", "ruby", "perl", "php", "lua",
-    "env", "exec", "command", "time", "timeout", "nice", "nohup", "xvfb-run", "if", "then", "else", "while", "do", "!",
-];
-
-/// Options whose value is such a file.
-const OPTIONS: &[&str] = &["-f", "--file", "--makefile", "--config"];
-
-/// Options after which a carrier reads a file and does not run it.
-const READ_ONLY: &[&str] = &["-n", "--check", "-l"];
-
-/// What the name of a script begins with, in one of its words, that judges others. A check may as
-/// well run the very program that is to be changed (`./greet | grep -q world`).
-const JUDGES: &[&str] = &["test", "check", "verif", "lint", "spec", "ci"];
-
-/// Asks about every changed file that decides what one of the checks runs.
-pub(super) fn judge(change: &Change, checks: &[Check]) -> Option<Finding> {
-    let check = checks.iter().find(|check| runs(&check.run, &change.path))?;
-    let of = |text: &str| show::bytes(text.as_bytes());
-    Some(Finding {
-        gate: Gate::Protected,
-        outcome: Outcome::Ask,
-        path: Some(change.path.clone()),
-        line: None,
-        reason: format!(
-            "{} decides what the check {} runs ({}), so a person has to look at it",
-            show::path(&change.path),
-            of(&check.name),
-            of(&check.run)
-        ),
-    })
+/// Whether all that found tests at `old` by the name finds them at `new`, too.
+///
+/// `language` is the name of the language of both. For Rust this is about folders only: what
+/// the compiler finds is told by [`declares`].
+pub(super) fn finds(language: &str, old: &RepoPath, new: &RepoPath) -> bool {
+    let (was, is) = (places(language, old), places(language, new));
+    let (from, to) = (old.lossy(), new.lossy());
+    // A runner that is told a folder does not look outside of it.
+    let stays =
+        languages::test_root(&from).is_none_or(|folder| languages::test_root(&to) == Some(folder));
+    stays && is & was == was && (was != 0 || languages::is_test_path(new))
 }
 
-/// Whether a shell command plainly runs what the file at `path` says. No shell is imitated: a word
-/// too many asks once more than needed, and what a script runs in turn is not followed.
-fn runs(command: &str, path: &RepoPath) -> bool {
-    let name = String::from_utf8_lossy(path.file_name());
-    let path = path.lossy();
-    let simple = |c: char| ";|&\n(){}`$<>".contains(c);
-    // Below another folder a name is no longer a path from the root.
-    let moves = command
-        .split(|c: char| c.is_whitespace() || simple(c))
-        .any(|word| word == "cd" || word.starts_with("-C"));
-    let is_path = |word: &str| {
-        let word = word.trim_start_matches("./");
-        let below = || {
-            path.strip_suffix(word)
-                .is_some_and(|rest| rest.ends_with('/'))
-        };
-        !word.is_empty() && (path == word || moves && below())
+/// Whether a file holds tests that a runner finds by its name, rather than being a script.
+pub(super) fn is_suite(language: &str, path: &RepoPath) -> bool {
+    language != "shell" && places(language, path) != 0
+}
+
+/// Whether a Rust file is a crate of its own among tests, so that no module has to name it.
+pub(super) fn is_rust_root(path: &RepoPath) -> bool {
+    let text = path.lossy();
+    let parts: Vec<&str> = text.split('/').collect();
+    matches!(
+        parts.as_slice(),
+        [.., "tests" | "benches" | "examples" | "bin", _]
+            | [.., "tests" | "benches" | "examples" | "bin", _, "main.rs"]
+            | [.., "src", "lib.rs" | "main.rs"]
+    )
+}
+
+/// Whether `text`, a Rust file at `from`, makes the file at `path` one of its modules.
+pub(super) fn declares(from: &RepoPath, text: &str, path: &RepoPath) -> bool {
+    let (from, path) = (from.lossy(), path.lossy());
+    let Some(bare) = path.strip_suffix(".rs") else {
+        return false;
     };
-    command.split(simple).any(|one| {
-        let (mut due, mut value) = (true, false);
-        one.split_whitespace().any(|word| {
-            let word = word.trim_matches(['"', '\'']);
-            let program = word.rsplit('/').next().unwrap_or(word);
-            let mut table = TABLE
-                .iter()
-                .filter(|(programs, _)| programs.contains(&program));
-            if table.any(|(_, files)| files.iter().any(|file| fits(file, &name))) {
-                return true;
-            }
-            let (option, given) = word.split_once('=').unwrap_or((word, ""));
-            if OPTIONS.contains(&option) && is_path(given) || value && is_path(word) {
-                return true;
-            }
-            value = OPTIONS.contains(&word);
-            let aside = word.starts_with('-')
-                || word.starts_with(|c: char| c.is_ascii_digit())
-                || word.contains('=');
-            let judges = || {
-                let mut words = word.split(|c: char| !c.is_alphanumeric());
-                words.any(|word| JUDGES.iter().any(|name| word.starts_with(name)))
-            };
-            let run = due && !aside && is_path(word) && judges();
-            due = due && !READ_ONLY.contains(&word) && (aside || CARRIERS.contains(&program));
-            run
-        })
+    let bare = bare.strip_suffix("/mod").unwrap_or(bare);
+    let (folder, module) = bare.rsplit_once('/').unwrap_or(("", bare));
+    let (near, name) = from.rsplit_once('/').unwrap_or(("", &from));
+    let own = from.strip_suffix(".rs").unwrap_or(&from);
+    let parent = folder == own
+        || folder == near
+            && (matches!(name, "mod.rs" | "lib.rs" | "main.rs")
+                || is_rust_root(&from.as_ref().into()));
+    let file = path.rsplit('/').next().unwrap_or(&path);
+    text.lines().map(str::trim).any(|line| {
+        let bare = line
+            .strip_prefix("pub ")
+            .or_else(|| line.strip_prefix("pub(crate) "))
+            .or_else(|| line.strip_prefix("pub(super) "))
+            .unwrap_or(line);
+        let named = bare
+            .strip_prefix("mod ")
+            .and_then(|rest| rest.strip_suffix(';'))
+            .is_some_and(|name| name.trim().trim_start_matches("r#") == module);
+        parent && named || line.starts_with("#[path") && line.contains(file)
     })
 }
 
-/// Whether `name` fits a pattern with at most one `*`.
-fn fits(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, end)) => {
-            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+/// What finds a file, one bit each; 0 = nothing known does.
+fn places(language: &str, path: &RepoPath) -> u32 {
+    let text = path.lossy();
+    let (folders, name) = text.rsplit_once('/').unwrap_or(("", &text));
+    let folders: Vec<&str> = folders.split('/').filter(|part| !part.is_empty()).collect();
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+    let skipped = |names: &[&str]| {
+        folders
+            .iter()
+            .any(|part| names.contains(part) || part.starts_with('.'))
+    };
+    let rules: Vec<bool> = match language {
+        "Python" => {
+            let open = ending == "py"
+                && !skipped(&["_darcs", "build", "CVS", "dist", "node_modules", "venv"])
+                && !folders.iter().any(|part| part.ends_with(".egg"));
+            vec![
+                open && (stem.starts_with("test_") || stem.ends_with("_test")),
+                open && stem.starts_with("test"),
+            ]
         }
-    }
+        "JavaScript" => {
+            let open = !skipped(&["node_modules"]) && !ending.is_empty();
+            let dotted = |word: &str| stem == word || stem.ends_with(&format!(".{word}"));
+            let plain = matches!(ending, "js" | "jsx" | "ts" | "tsx");
+            let folder = folders.contains(&"__tests__");
+            vec![
+                open && dotted("test"),
+                open && dotted("spec"),
+                open && (dotted("test") || dotted("spec") || folder),
+                open && plain && (dotted("test") || dotted("spec") || folder),
+                open && (dotted("cy") || dotted("e2e")),
+                open && (["-test", "_test", "-spec", "_spec"]
+                    .iter()
+                    .any(|end| stem.ends_with(end))
+                    || stem.starts_with("test-")),
+                // Mocha looks at the folder itself only.
+                folders
+                    .last()
+                    .is_some_and(|last| matches!(*last, "test" | "tests" | "spec")),
+            ]
+        }
+        "Go" => {
+            let open = stem.ends_with("_test")
+                && ending == "go"
+                && !name.starts_with(['_', '.'])
+                && !folders.iter().any(|part| {
+                    part.starts_with(['_', '.']) || matches!(*part, "testdata" | "vendor")
+                });
+            let last = stem
+                .trim_end_matches("_test")
+                .rsplit_once('_')
+                .map(|(_, last)| last);
+            vec![
+                open,
+                open && last.is_none_or(|last| !SYSTEMS.contains(&last)),
+            ]
+        }
+        "Java or Kotlin" => vec![
+            stem.starts_with("Test")
+                || ["Test", "Tests", "TestCase"]
+                    .iter()
+                    .any(|end| stem.ends_with(end)),
+            stem.starts_with("IT") || stem.ends_with("IT") || stem.ends_with("ITCase"),
+            stem.ends_with("Spec"),
+        ],
+        "Ruby" => vec![
+            stem.ends_with("_spec") && ending == "rb",
+            stem.ends_with("_test") && ending == "rb",
+            stem.starts_with("test_") && ending == "rb",
+        ],
+        "PHP" => vec![stem.ends_with("Test") && ending == "php", ending == "phpt"],
+        "Elixir" => vec![stem.ends_with("_test") && ending == "exs"],
+        "C#" => vec![matches!(ending, "cs" | "fs" | "vb")],
+        "Rust" => vec![ending == "rs"],
+        "C or C++" => vec![true],
+        "Swift" => vec![ending == "swift"],
+        "shell" => vec![ending == "bats", ending == "t"],
+        _ => Vec::new(),
+    };
+    (0..)
+        .zip(rules)
+        .fold(0, |bits, (bit, is)| bits | u32::from(is) << bit)
 }
+
+/// Ends of names that make Go leave a file out on every other system.
+const SYSTEMS: &[&str] = &[
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "wasip1",
+    "windows",
+    "386",
+    "amd64",
+    "arm",
+    "arm64",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mipsle",
+    "ppc64",
+    "ppc64le",
+    "riscv64",
+    "s390x",
+    "wasm",
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_command_runs_what_its_program_reads_and_the_script_that_it_names() {
-        for (command, path) in [
-            ("make check", "Makefile"),
-            ("make check", "GNUmakefile"),
-            ("timeout 60 make -k check", "sub/Makefile"),
-            ("./configure && make check", "configure"),
-            ("./configure && make check", "Makefile.in"),
-            ("make -f build/rules check", "build/rules"),
-            ("make --file=build/rules", "build/rules"),
-            ("cargo test --workspace --locked", "crates/a/Cargo.toml"),
-            ("PYTHONPATH=src python3 -m pytest", "pyproject.toml"),
-            ("python3 -m pytest", "tests/conftest.py"),
-            ("vitest run --config other.ts", "other.ts"),
-            ("npm test", "package.json"),
-            ("./gradlew --offline test", "build.gradle.kts"),
-            ("mvn -o -q test", "pom.xml"),
+    fn a_test_file_that_no_runner_finds_any_more_is_told_from_one_that_is_found() {
+        for (language, old, new, found) in [
+            ("Python", "tests/test_x.py", "tests/x.py", false),
+            ("Python", "tests/test_x.py", "tests/testx.py", false),
+            ("Python", "tests/test_x.py", "tests/unit/test_y.py", true),
+            ("Python", "tests/test_x.py", "tests/.old/test_x.py", false),
+            ("Python", "tests/test_x.py", "src/test_x.py", false),
+            ("Python", "test_x.py", "tests/test_x.py", true),
+            ("Python", "tests/tests.py", "tests/test_all.py", true),
+            ("Python", "tests/checks.py", "tests/more.py", true),
+            ("Python", "tests/checks.py", "src/more.py", false),
+            ("Go", "a/x_test.go", "a/_x_test.go", false),
+            ("Go", "a/x_test.go", "a/testdata/x_test.go", false),
+            ("Go", "a/x_test.go", "a/x_windows_test.go", false),
+            ("Go", "a/x_test.go", "b/y_test.go", true),
+            ("JavaScript", "src/x.test.js", "src/x.js", false),
+            ("JavaScript", "src/x.test.js", "src/x.spec.js", false),
+            ("JavaScript", "src/x.test.js", "src/x.test.mjs", false),
+            ("JavaScript", "src/x.test.js", "lib/y.test.ts", true),
+            ("JavaScript", "src/__tests__/x.js", "src/x.test.js", true),
+            ("JavaScript", "test/x.js", "test/old/x.js", false),
             (
-                "cmake -S . -B b && ctest --test-dir b",
-                "lib/CMakeLists.txt",
+                "Java or Kotlin",
+                "src/test/java/XTest.java",
+                "src/test/java/X.java",
+                false,
             ),
-            ("meson test -C b", "meson.build"),
-            ("bundle exec rake test", "Rakefile"),
-            ("bundle exec rspec", ".rspec"),
-            ("vendor/bin/phpunit", "phpunit.xml"),
-            ("go test ./...", "go.mod"),
-            ("sh tests/run", "tests/run"),
-            ("./check.sh --all", "check.sh"),
-            ("env A=1 bash -eu \"tools/check.sh\"", "tools/check.sh"),
-            ("sh -c 'make check'", "Makefile"),
-            ("if ./check.sh; then exit 1; fi", "check.sh"),
-            ("cd sub && ./check.sh", "sub/check.sh"),
-            ("exit $(python3 tools/check.py)", "tools/check.py"),
+            (
+                "Java or Kotlin",
+                "src/test/java/XTest.java",
+                "src/main/java/XTest.java",
+                false,
+            ),
+            (
+                "Java or Kotlin",
+                "src/test/java/XTest.java",
+                "src/test/java/a/YTest.java",
+                true,
+            ),
+            ("Ruby", "spec/x_spec.rb", "spec/x.rb", false),
+            ("Ruby", "spec/x_spec.rb", "spec/a/x_spec.rb", true),
+            ("PHP", "tests/XTest.php", "tests/X.php", false),
+            ("Elixir", "test/x_test.exs", "test/x.exs", false),
+            ("Swift", "Tests/XTests.swift", "Sources/XTests.swift", false),
+            ("shell", "tests/x.bats", "tests/x.sh", false),
         ] {
-            assert!(runs(command, &path.into()), "{command}: {path}");
+            assert_eq!(
+                finds(language, &old.into(), &new.into()),
+                found,
+                "{old} -> {new}"
+            );
         }
-        for (command, path) in [
-            ("grep -qx right answer.txt", "answer.txt"),
-            ("make check", "src/main.c"),
-            ("make check", "Makefile.md"),
-            ("cargo test", "src/lib.rs"),
-            ("python3 -m pytest", "tests/test_a.py"),
-            ("python3 -m unittest discover", "pyproject.toml"),
-            ("sh tests/run bin/greet", "bin/greet"),
-            ("./check.sh", "other/check.sh"),
-            ("sh -n bin/greet.sh && true", "bin/other.sh"),
-            ("./greet | grep -q world", "greet"),
-            ("sh -n tests/run", "tests/run"),
-            ("", "Makefile"),
+    }
+
+    #[test]
+    fn a_rust_file_is_found_as_a_crate_or_as_a_module() {
+        for (path, root) in [
+            ("tests/x.rs", true),
+            ("tests/it/main.rs", true),
+            ("tests/it/x.rs", false),
+            ("src/lib.rs", true),
+            ("src/x.rs", false),
         ] {
-            assert!(!runs(command, &path.into()), "{command}: {path}");
+            assert_eq!(is_rust_root(&path.into()), root, "{path}");
+        }
+        for (from, text, path, declared) in [
+            ("src/lib.rs", "pub mod x;\n", "src/x.rs", true),
+            ("src/lib.rs", "mod x;\n", "src/x/mod.rs", true),
+            ("src/a.rs", "    mod x;\n", "src/a/x.rs", true),
+            ("src/a/mod.rs", "mod x;\n", "src/a/x.rs", true),
+            ("src/a.rs", "mod x;\n", "src/x.rs", false),
+            ("tests/it.rs", "mod x;\n", "tests/x/mod.rs", true),
+            ("tests/it/main.rs", "mod y;\n", "tests/it/x.rs", false),
+            (
+                "src/lib.rs",
+                "#[path = \"other/x.rs\"]\nmod y;\n",
+                "src/other/x.rs",
+                true,
+            ),
+        ] {
+            assert_eq!(
+                declares(&from.into(), text, &path.into()),
+                declared,
+                "{from} {path}"
+            );
         }
     }
 }

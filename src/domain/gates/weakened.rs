@@ -1,29 +1,12 @@
 //! Tests removed or weakened: what a change takes away from the proof that the code works.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use super::super::ident::RepoPath;
 use super::super::settings::GatePolicy;
 use super::languages::{self, Language};
-use super::{Change, Finding, Gate, show};
-
-/// One test, from its first line to the next test.
-#[derive(Clone, Debug)]
-struct Test {
-    line: u32,
-    assertions: u32,
-}
-
-/// What a file holds in tests.
-#[derive(Default)]
-struct Suite {
-    /// By name; a name that is used again has a number after it.
-    tests: BTreeMap<String, Test>,
-    /// Assertions outside any test, in files that belong to tests.
-    loose: u32,
-    /// Lines that skip, with their text.
-    skips: Vec<(u32, String)>,
-}
+use super::suite::{Kind, Sign, Suite, suite};
+use super::{Change, Finding, Gate, runners, show};
 
 /// What a change did to one file, read on both sides.
 struct Sides<'a> {
@@ -53,7 +36,7 @@ pub(super) fn judge(changes: &[&Change], policy: GatePolicy) -> Vec<Finding> {
             });
         };
         match side.language {
-            Some(_) => compare(side, &mut moved, &mut say),
+            Some(language) => compare(side, language, &mut moved, &mut say),
             None => by_lines(side.change, &mut moved, &mut say),
         }
     }
@@ -61,46 +44,90 @@ pub(super) fn judge(changes: &[&Change], policy: GatePolicy) -> Vec<Finding> {
 }
 
 /// What appeared somewhere in the change and may be what vanished elsewhere; each is used once.
-struct Moved {
+struct Moved<'a> {
     /// Tests that are new in a file, with their assertions.
-    tests: HashMap<(&'static str, String), Vec<u32>>,
+    tests: HashMap<(&'static str, &'a str), Vec<(u32, &'a RepoPath)>>,
     /// Skips that vanished from a file.
-    skips: HashMap<String, u32>,
-    /// Whole contents of added test files.
-    contents: HashMap<Vec<u8>, u32>,
+    signs: HashMap<&'a str, u32>,
+    /// Modules and classes of tests that are new in a file.
+    homes: HashMap<(&'static str, &'a str), u32>,
+    /// Files with these contents that were added.
+    contents: HashMap<&'a [u8], Vec<&'a RepoPath>>,
+    /// Added Rust files that no module names, so that they are not built.
+    orphans: HashSet<&'a RepoPath>,
+    /// Names of the modules whose files were removed.
+    removed: HashSet<String>,
+    /// Languages in which some file lost a test.
+    losing: HashSet<&'static str>,
 }
 
-impl Moved {
-    fn new(sides: &[Sides<'_>]) -> Self {
+impl<'a> Moved<'a> {
+    fn new(sides: &'a [Sides<'a>]) -> Self {
         let mut moved = Self {
             tests: HashMap::new(),
-            skips: HashMap::new(),
+            signs: HashMap::new(),
+            homes: HashMap::new(),
             contents: HashMap::new(),
+            orphans: orphans(sides),
+            removed: HashSet::new(),
+            losing: HashSet::new(),
         };
         for side in sides {
+            let path = &side.change.path;
             if let Some(language) = side.language {
                 for (name, test) in &side.new.tests {
                     if !side.old.tests.contains_key(name) {
-                        let key = (language.name, name.clone());
-                        moved.tests.entry(key).or_default().push(test.assertions);
+                        let key = (language.name, name.as_str());
+                        moved
+                            .tests
+                            .entry(key)
+                            .or_default()
+                            .push((test.assertions, path));
                     }
                 }
-                for text in surplus(&side.old.skips, &side.new.skips) {
-                    *moved.skips.entry(text.1).or_default() += 1;
+                for sign in surplus(&side.old.signs, &side.new.signs) {
+                    *moved.signs.entry(&sign.text).or_default() += 1;
+                }
+                for name in side.new.homes.keys() {
+                    if !side.old.homes.contains_key(name) {
+                        *moved.homes.entry((language.name, name)).or_default() += 1;
+                    }
+                }
+                if side
+                    .old
+                    .tests
+                    .keys()
+                    .any(|name| !side.new.tests.contains_key(name))
+                {
+                    moved.losing.insert(language.name);
                 }
             }
             if side.change.old.is_none()
-                && languages::is_test_path(&side.change.path)
                 && let Some(content) = side.change.new_content()
             {
-                *moved.contents.entry(content.to_vec()).or_default() += 1;
+                moved.contents.entry(content).or_default().push(path);
+            }
+            if side.change.new.is_none() {
+                let text = path.lossy();
+                let bare = text.strip_suffix("/mod.rs").or(text.strip_suffix(".rs"));
+                let module = bare.and_then(|bare| bare.rsplit('/').next());
+                moved.removed.extend(module.map(str::to_owned));
             }
         }
         moved
     }
 
-    fn take_test(&mut self, language: &'static str, name: &str) -> Option<u32> {
-        self.tests.get_mut(&(language, name.to_owned()))?.pop()
+    /// Whether what found tests in `old` finds them in `new`.
+    fn finds(&self, language: &str, old: &RepoPath, new: &RepoPath) -> bool {
+        runners::finds(language, old, new) && !self.orphans.contains(new)
+    }
+
+    fn take_test(&mut self, language: &'static str, name: &'a str, old: &RepoPath) -> Option<u32> {
+        let places = self.tests.get(&(language, name))?;
+        let at = places
+            .iter()
+            .position(|(_, new)| self.finds(language, old, new))?;
+        Some(self.tests.get_mut(&(language, name))?.swap_remove(at).0)
     }
 
     fn take(counts: Option<&mut u32>) -> bool {
@@ -112,21 +139,72 @@ impl Moved {
             _ => false,
         }
     }
+
+    /// Where the whole content of a removed file is now: a place that will do, else any.
+    fn take_file(
+        &mut self,
+        change: &Change,
+        will_do: impl Fn(&Self, &RepoPath) -> bool,
+    ) -> Option<(&'a RepoPath, bool)> {
+        let content = change.old_content()?;
+        let places = self.contents.get(content)?;
+        let at = places.iter().position(|new| will_do(self, new));
+        match at {
+            Some(at) => Some((self.contents.get_mut(content)?.swap_remove(at), true)),
+            None => places.first().map(|new| (*new, false)),
+        }
+    }
 }
 
-/// Skips of `left` that `right` does not hold as often.
-fn surplus(left: &[(u32, String)], right: &[(u32, String)]) -> Vec<(u32, String)> {
+/// Signs of `left` that `right` does not hold as often.
+fn surplus<'a>(left: &'a [Sign], right: &[Sign]) -> Vec<&'a Sign> {
     let mut counts: HashMap<&str, u32> = HashMap::new();
-    for (_, text) in right {
-        *counts.entry(text).or_default() += 1;
+    for sign in right {
+        *counts.entry(&sign.text).or_default() += 1;
     }
     left.iter()
-        .filter(|(_, text)| !Moved::take(counts.get_mut(text.as_str())))
-        .cloned()
+        .filter(|sign| !Moved::take(counts.get_mut(sign.text.as_str())))
         .collect()
 }
 
-fn read<'a>(change: &'a Change) -> Sides<'a> {
+/// Added Rust files that are no crate of their own and no module of a file that is built.
+fn orphans<'a>(sides: &'a [Sides<'a>]) -> HashSet<&'a RepoPath> {
+    // Modules of modules of modules; deeper ones than this are asked about.
+    const DEPTH: usize = 8;
+    let rust = sides.iter().filter(|side| {
+        side.language
+            .is_some_and(|language| language.name == "Rust")
+    });
+    let mut orphans: HashSet<&RepoPath> = HashSet::new();
+    let mut files: Vec<(&RepoPath, String)> = Vec::new();
+    for side in rust.filter(|side| side.change.new.is_some()) {
+        let text = side.change.new_content().map(String::from_utf8_lossy);
+        let lines = text.iter().flat_map(|text| text.lines());
+        let naming = |line: &&str| line.contains("mod ") || line.contains("#[path");
+        let named: Vec<&str> = lines.filter(naming).collect();
+        files.push((&side.change.path, named.join("\n")));
+        if side.change.old.is_none() && !runners::is_rust_root(&side.change.path) {
+            orphans.insert(&side.change.path);
+        }
+    }
+    for _ in 0..DEPTH {
+        let built = |path: &&RepoPath| {
+            files
+                .iter()
+                .any(|(from, text)| !orphans.contains(from) && runners::declares(from, text, path))
+        };
+        let found: Vec<&RepoPath> = orphans.iter().copied().filter(built).collect();
+        if found.is_empty() {
+            break;
+        }
+        for path in found {
+            orphans.remove(path);
+        }
+    }
+    orphans
+}
+
+fn read(change: &Change) -> Sides<'_> {
     let old = change.old_content().map(String::from_utf8_lossy);
     let new = change.new_content().map(String::from_utf8_lossy);
     let is_file =
@@ -148,78 +226,15 @@ fn read<'a>(change: &'a Change) -> Sides<'a> {
     }
 }
 
-/// Reads what a text holds in tests.
-fn suite(language: &Language, path: &RepoPath, text: &str) -> Suite {
-    let code = language.without_comments(text);
-    let line_at = |at: usize| -> u32 {
-        let before = code.get(..at).unwrap_or(&code);
-        u32::try_from(before.matches('\n').count())
-            .map_or(u32::MAX, |lines| lines.saturating_add(1))
-    };
-    // Where each test begins, by line, so that every assertion falls into the test above it.
-    let starts: Vec<(u32, String)> = language
-        .test
-        .captures_iter(&code)
-        .filter_map(|found| {
-            let whole = found.get(0)?;
-            let name = found.iter().skip(1).flatten().next()?;
-            let indent = whole.as_str().len() - whole.as_str().trim_start().len();
-            Some((line_at(whole.start() + indent), name.as_str().to_owned()))
-        })
-        .collect();
-    let mut suite = Suite::default();
-    let mut names: Vec<String> = Vec::with_capacity(starts.len());
-    for (line, name) in &starts {
-        let mut unique = name.clone();
-        let mut number = 1;
-        while suite.tests.contains_key(&unique) {
-            number += 1;
-            unique = format!("{name} ({number})");
-        }
-        suite.tests.insert(
-            unique.clone(),
-            Test {
-                line: *line,
-                assertions: 0,
-            },
-        );
-        names.push(unique);
-    }
-    let in_tests = languages::is_test_path(path) || !starts.is_empty();
-    let mut current = 0;
-    for (number, line) in (1u32..).zip(code.lines()) {
-        while starts
-            .get(current)
-            .is_some_and(|(start, _)| *start <= number)
-        {
-            current += 1;
-        }
-        let vain = language
-            .vain
-            .as_ref()
-            .map_or(0, |vain| vain.find_iter(line).count());
-        let all = language.assertion.find_iter(line).count();
-        let assertions = u32::try_from(all.saturating_sub(vain)).unwrap_or(u32::MAX);
-        let test = current.checked_sub(1).and_then(|at| names.get(at));
-        match test.and_then(|name| suite.tests.get_mut(name)) {
-            Some(test) => test.assertions = test.assertions.saturating_add(assertions),
-            // Before the first test of a program file an assertion belongs to the program.
-            None if languages::is_test_path(path) => {
-                suite.loose = suite.loose.saturating_add(assertions);
-            }
-            None => {}
-        }
-        if in_tests && language.skip.is_match(line) {
-            suite.skips.push((number, line.trim().to_owned()));
-        }
-    }
-    suite
-}
-
 /// Both sides of a file in a known language.
-fn compare(side: &Sides<'_>, moved: &mut Moved, say: &mut impl FnMut(Option<u32>, String)) {
-    let language = side.language.map_or("", |language| language.name);
-    let path = show::path(&side.change.path);
+fn compare<'a>(
+    side: &'a Sides<'a>,
+    language: &'static Language,
+    moved: &mut Moved<'a>,
+    say: &mut impl FnMut(Option<u32>, String),
+) {
+    let own = &side.change.path;
+    let path = show::path(own);
     let vanished = side
         .change
         .new
@@ -229,7 +244,7 @@ fn compare(side: &Sides<'_>, moved: &mut Moved, say: &mut impl FnMut(Option<u32>
     for (name, test) in &side.old.tests {
         let left = match side.new.tests.get(name) {
             Some(now) => Some(now.assertions),
-            None => moved.take_test(language, name),
+            None => moved.take_test(language.name, name, own),
         };
         let shown = show::bytes(name.as_bytes());
         match left {
@@ -244,20 +259,28 @@ fn compare(side: &Sides<'_>, moved: &mut Moved, say: &mut impl FnMut(Option<u32>
             Some(_) => {}
         }
     }
-    let is_test = languages::is_test_path(&side.change.path);
+    let is_test = languages::is_test_path(own);
     if vanished && (!gone.is_empty() || (is_test && side.old.tests.is_empty())) {
-        let same = side
-            .change
-            .old_content()
-            .is_some_and(|content| Moved::take(moved.contents.get_mut(content)));
-        if !same {
-            let tests = match gone.len() {
-                0 => String::new(),
-                some => format!(" with {some} test(s)"),
-            };
-            say(None, format!("test file {path}{tests} is deleted"));
+        let tests = match gone.len() {
+            0 => String::new(),
+            some => format!(" with {some} test(s)"),
+        };
+        let will_do = |moved: &Moved<'_>, new: &RepoPath| moved.finds(language.name, own, new);
+        match moved.take_file(side.change, will_do) {
+            Some((_, true)) => {}
+            Some((new, false)) => {
+                let new = show::path(new);
+                say(
+                    None,
+                    format!(
+                        "test file {path}{tests} moved to {new}, where its runner may not find it"
+                    ),
+                );
+            }
+            None => say(None, format!("test file {path}{tests} is deleted")),
         }
     } else {
+        let whole = gone.is_empty();
         for (line, name) in gone {
             say(Some(line), format!("test {name} is gone"));
         }
@@ -270,29 +293,67 @@ fn compare(side: &Sides<'_>, moved: &mut Moved, say: &mut impl FnMut(Option<u32>
                 ),
             );
         }
+        if !vanished && whole {
+            homes(side, language.name, moved, say);
+        }
     }
-    for (line, text) in surplus(&side.new.skips, &side.old.skips) {
-        if !Moved::take(moved.skips.get_mut(&text)) {
-            let shown = show::bytes(text.as_bytes());
+    for sign in surplus(&side.new.signs, &side.old.signs) {
+        // New tests may have conditions; tests that were there may not get them unseen.
+        let over = |name: &String| side.old.homes.contains_key(name);
+        let counts = sign.kind != Kind::Condition
+            || !side.old.tests.is_empty()
+            || moved.losing.contains(language.name)
+            || sign.over.as_ref().is_some_and(over);
+        if counts && !Moved::take(moved.signs.get_mut(sign.text.as_str())) {
+            let first = sign.text.lines().next().unwrap_or_default();
+            let shown = show::bytes(first.as_bytes());
+            let what = match sign.kind {
+                Kind::Skip => "a test is skipped or need not pass",
+                Kind::Condition => "tests are built or run only under a condition",
+                Kind::Main => "what runs the tests of this package is new or changed",
+            };
+            say(Some(sign.line), format!("{what}: {shown}"));
+        }
+    }
+}
+
+/// Classes and modules without which the tests in them are not found.
+fn homes<'a>(
+    side: &'a Sides<'a>,
+    language: &'static str,
+    moved: &mut Moved<'a>,
+    say: &mut impl FnMut(Option<u32>, String),
+) {
+    let module = language == "Rust";
+    let renamed = !module && side.new.homes.len() >= side.old.homes.len();
+    let of_tests =
+        |name: &str| !module || name.contains("test") || languages::is_test_path(&side.change.path);
+    for (name, line) in &side.old.homes {
+        let stays = side.new.homes.contains_key(name)
+            || renamed
+            || !of_tests(name)
+            || module && moved.removed.contains(name)
+            || Moved::take(moved.homes.get_mut(&(language, name.as_str())));
+        if !stays {
+            let shown = show::bytes(name.as_bytes());
+            let what = if module { "module" } else { "class" };
             say(
-                Some(line),
-                format!("a test is skipped or need not pass: {shown}"),
+                Some(*line),
+                format!("{what} {shown} is gone; tests in it may no longer be found"),
             );
         }
     }
 }
 
 /// A file under a test path in no known language.
-fn by_lines(change: &Change, moved: &mut Moved, say: &mut impl FnMut(Option<u32>, String)) {
-    if change.old.is_none() || !languages::is_test_path(&change.path) {
+fn by_lines(change: &Change, moved: &mut Moved<'_>, say: &mut impl FnMut(Option<u32>, String)) {
+    if change.old.is_none() || !languages::is_test_data(&change.path) {
         return;
     }
     let path = show::path(&change.path);
     if change.new.is_none() {
-        let same = change
-            .old_content()
-            .is_some_and(|content| Moved::take(moved.contents.get_mut(content)));
-        if !same {
+        let to_tests = |_: &Moved<'_>, new: &RepoPath| languages::is_test_path(new);
+        if !matches!(moved.take_file(change, to_tests), Some((_, true))) {
             say(None, format!("{path}, which belongs to tests, is deleted"));
         }
     } else if change.removed > change.added {
@@ -488,7 +549,13 @@ mod tests {
     #[test]
     fn a_test_moved_to_another_file_is_not_gone_but_one_weakened_on_the_way_is() {
         for (path, whole, weaker, _) in LANGUAGES {
-            let other = format!("tests/moved/{}", path.rsplit('/').next().unwrap());
+            // A folder of tests goes on being one; a module has to be one of a file that is built.
+            let name = path.rsplit('/').next().unwrap();
+            let root = languages::test_root(path).unwrap_or_default();
+            let other = match name.strip_suffix(".rs") {
+                Some(_) => "tests/moved.rs".to_owned(),
+                None => format!("{root}moved/{name}"),
+            };
             assert_eq!(
                 all(&[change(path, whole, ""), change(&other, "", whole)]),
                 [""; 0],
@@ -513,8 +580,243 @@ mod tests {
         ]);
         assert_eq!(
             told,
-            ["test file `tests/test_x.py` with 1 test(s) is deleted"]
+            [
+                "test file `tests/test_x.py` with 1 test(s) moved to `src/x.txt`, where its runner may not find it"
+            ]
         );
+    }
+
+    #[test]
+    fn a_renamed_test_file_is_told_where_its_runner_does_not_find_it_again() {
+        let go = LANGUAGES[4].1;
+        let rust = LANGUAGES[0].1;
+        let python = LANGUAGES[1].1;
+        let js = LANGUAGES[3].1;
+        for (old, new, text, quiet) in [
+            ("tests/test_x.py", "tests/x.py", python, false),
+            ("tests/test_x.py", "tests/test_y.py", python, true),
+            ("x_test.go", "_x_test.go", go, false),
+            ("x_test.go", "testdata/x_test.go", go, false),
+            ("x_test.go", "y_test.go", go, true),
+            ("tests/x.rs", "tests/sub/x.rs", rust, false),
+            ("tests/x.rs", "tests/y.rs", rust, true),
+            ("src/x.rs", "src/y.rs", rust, false),
+            ("src/x.test.js", "src/x.js", js, false),
+            ("src/x.test.js", "src/y.test.js", js, true),
+            ("tests/test_x.py", "tests/test_x.py.txt", python, false),
+        ] {
+            let told = all(&[change(old, text, ""), change(new, "", text)]).join("; ");
+            assert_eq!(told.is_empty(), quiet, "{old} -> {new}: {told}");
+            // The same when the content changed on the way, and when it goes into a file that exists.
+            let more = format!("{text}\n\n");
+            let told = all(&[change(old, text, ""), change(new, "", &more)]).join("; ");
+            assert_eq!(told.is_empty(), quiet, "{old} -> {new}: {told}");
+        }
+        insta::assert_snapshot!(
+            all(&[change("tests/x.rs", rust, ""), change("tests/sub/x.rs", "", rust)]).join("\n"),
+            @"test file `tests/x.rs` with 1 test(s) moved to `tests/sub/x.rs`, where its runner may not find it"
+        );
+        let named = [
+            change("tests/x.rs", rust, ""),
+            change("tests/it/main.rs", "mod a;\n", "mod a;\nmod x;\n"),
+            change("tests/it/x.rs", "", rust),
+        ];
+        assert_eq!(all(&named), [""; 0]);
+    }
+
+    #[test]
+    fn tests_in_strings_and_comments_are_gone() {
+        let (rust, python, js, go) = (
+            LANGUAGES[0].1,
+            LANGUAGES[1].1,
+            LANGUAGES[3].1,
+            LANGUAGES[4].1,
+        );
+        for (path, old, new) in [
+            ("tests/test_x.py", python, format!("_ = '''\n{python}'''\n")),
+            (
+                "tests/test_x.py",
+                python,
+                format!("f(\"\"\"\n{python}\"\"\")\n"),
+            ),
+            ("src/x.rs", rust, format!("fn f() {{}} /*\n{rust}*/\n")),
+            (
+                "src/x.rs",
+                rust,
+                format!("const X: &str = r#\"\n{rust}\"#;\n"),
+            ),
+            ("x.test.js", js, format!("const x = `\n{js}`;\n")),
+            ("x_test.go", go, format!("var x = `\n{go}`\n")),
+            (
+                "tests/run.sh",
+                "test_a() {\n  fail x\n}\n",
+                ": <<'X'\ntest_a() {\n  fail x\n}\nX\n".to_owned(),
+            ),
+        ] {
+            let told = one(path, old, &new);
+            assert!(told.contains("is gone"), "{path}: {told}: {new}");
+        }
+        let quoted = python.replace("    assert g()", "    x = 'assert g()'");
+        assert!(one("tests/test_x.py", python, &quoted).contains("had 2 assertions and has 1"));
+        let quoted = rust.replace("    assert!(g());", "    let _ = \"assert!(g());\";");
+        assert!(one("src/x.rs", rust, &quoted).contains("had 2 assertions and has 1"));
+    }
+
+    #[test]
+    fn assertions_that_cannot_fail_or_be_reached_do_not_count() {
+        let (rust, python, js, go) = (
+            LANGUAGES[0].1,
+            LANGUAGES[1].1,
+            LANGUAGES[3].1,
+            LANGUAGES[4].1,
+        );
+        for (path, old, new) in [
+            (
+                "tests/test_x.py",
+                python,
+                python.replace("f() == 1", "f() == 1 or True"),
+            ),
+            (
+                "tests/test_x.py",
+                python,
+                python.replace("():\n", "():\n    return\n"),
+            ),
+            (
+                "tests/test_x.py",
+                python,
+                python.replace("():\n", "():\n    sys.exit(0)\n"),
+            ),
+            ("src/x.rs", rust, rust.replace("g()", "g() || true")),
+            (
+                "src/x.rs",
+                rust,
+                rust.replace("a() {\n", "a() {\n    return;\n"),
+            ),
+            ("x.test.js", js, js.replace("=> {\n", "=> {\n  return;\n")),
+            ("x_test.go", go, go.replace("T) {\n", "T) {\n\treturn\n")),
+            (
+                "x_test.go",
+                go,
+                go.replace("T) {\n", "T) {\n\tos.Exit(0)\n"),
+            ),
+        ] {
+            let told = one(path, old, &new);
+            assert!(told.contains("assertions and has"), "{path}: {told}: {new}");
+        }
+        // A return at the end, or of a helper, takes nothing away.
+        let more = format!("{python}    return\n\n\ndef helper():\n    assert x\n    return\n");
+        assert_eq!(one("tests/test_x.py", python, &more), "");
+        insta::assert_snapshot!(
+            one("tests/test_x.py", python, &python.replace("    assert f", "    if False:\n        assert f")),
+            @"2: a test is skipped or need not pass: `if False:`"
+        );
+    }
+
+    #[test]
+    fn what_decides_whether_tests_are_built_or_run_is_told() {
+        let rust = "#[cfg(test)]\nmod tests {\n    #[test]\n    fn a() {\n        assert!(f());\n    }\n}\n";
+        let (python, go) = (LANGUAGES[1].1, LANGUAGES[4].1);
+        for new in [
+            "#[cfg(tests)]",
+            "#[cfg(all(test, feature = \"x\"))]",
+            "#[cfg(test)]\n#[cfg(any())]",
+        ] {
+            let told = one("src/x.rs", rust, &rust.replace("#[cfg(test)]", new));
+            assert!(told.contains("only under a condition"), "{new}: {told}");
+        }
+        let one_test = rust.replace("    #[test]", "    #[test]\n    #[cfg(windows)]");
+        assert!(one("src/x.rs", rust, &one_test).contains("only under a condition"));
+        assert!(
+            one("src/x.rs", rust, &format!("#![cfg(x)]\n{rust}"))
+                .contains("only under a condition")
+        );
+        insta::assert_snapshot!(
+            one("src/lib.rs", "#[cfg(test)]\nmod tests;\n", "#[cfg(all(test, unix))]\nmod tests;\n"),
+            @"1: tests are built or run only under a condition: `#[cfg(all(test, unix))]`"
+        );
+        insta::assert_snapshot!(
+            one("src/lib.rs", "#[cfg(test)]\nmod tests;\nmod a;\n", "mod a;\n"),
+            @"2: module `tests` is gone; tests in it may no longer be found"
+        );
+        insta::assert_snapshot!(
+            one("x_test.go", go, &format!("//go:build integration\n\n{go}")),
+            @"1: tests are built or run only under a condition: `//go:build integration`"
+        );
+        let renamed = [
+            change("x_test.go", go, ""),
+            change("y_test.go", "", &format!("//go:build x\n\n{go}")),
+        ];
+        assert!(all(&renamed).join("").contains("only under a condition"));
+        let main = "func TestMain(m *testing.M) {\n\tos.Exit(m.Run())\n}\n";
+        insta::assert_snapshot!(
+            one("x_test.go", go, &format!("{go}{main}")),
+            @"6: what runs the tests of this package is new or changed: `func TestMain(m *testing.M) {`"
+        );
+        let changed = main.replace("m.Run()", "0");
+        let told = one(
+            "x_test.go",
+            &format!("{go}{main}"),
+            &format!("{go}{changed}"),
+        );
+        assert!(told.contains("new or changed"), "{told}");
+        assert_eq!(
+            all(&[
+                change("x_test.go", &format!("{go}{main}"), go),
+                change("main_test.go", "", main)
+            ]),
+            [""; 0]
+        );
+        for mark in ["@mark.skip", "@mark.skipif(True)", "@pytest.mark.xfail"] {
+            let told = one("tests/test_x.py", python, &format!("{mark}\n{python}"));
+            assert!(told.contains("is skipped"), "{told}");
+        }
+        let class = "class TestA:\n    def test_a(self):\n        assert f()\n";
+        insta::assert_snapshot!(
+            one("tests/test_x.py", class, &class.replace("TestA", "HelperA")),
+            @"1: class `TestA` is gone; tests in it may no longer be found"
+        );
+        assert_eq!(
+            one("tests/test_x.py", class, &class.replace("TestA", "TestB")),
+            ""
+        );
+        // What is new may have a condition.
+        assert_eq!(
+            one("x_test.go", "", &format!("//go:build linux\n\n{go}")),
+            ""
+        );
+        assert_eq!(
+            one(
+                "src/x.rs",
+                "fn f() {}\n",
+                &rust.replace("(test)", "(all(test, unix))")
+            ),
+            ""
+        );
+        assert_eq!(
+            one("src/lib.rs", "mod a;\n", "#[cfg(unix)]\nmod b;\nmod a;\n"),
+            ""
+        );
+    }
+
+    #[test]
+    fn what_only_looks_like_a_lost_test_is_not_told() {
+        let module = "#[cfg(test)]\nmod tests {\n    #[test]\n    fn a() {\n        assert!(f());\n    }\n}\n";
+        assert_eq!(
+            one(
+                "src/x.rs",
+                &format!("{module}fn f() {{\n    panic!(\"x\");\n}}\n"),
+                &format!("{module}fn f() {{}}\n")
+            ),
+            ""
+        );
+        let c = "TEST(A, B) {\n  EXPECT_EQ(1, f());\n}\n";
+        assert_eq!(
+            one("x_test.cc", c, &format!("enum {{ DISABLED_FLAG }};\n{c}")),
+            ""
+        );
+        assert!(one("x_test.cc", c, &c.replace("A, B", "A, DISABLED_B")).contains("DISABLED"));
+        assert_eq!(one("spec/api.yaml", "a\nb\nc\n", "a\n"), "");
+        assert_ne!(one("spec/fixtures/api.yaml", "a\nb\nc\n", "a\n"), "");
     }
 
     #[test]

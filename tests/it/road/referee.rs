@@ -129,3 +129,23 @@ fn the_rules_are_those_of_the_base_and_the_command_line_replaces_them() {
     assert!(told.err.contains("in place of all others"), "{}", told.err);
     assert_eq!(told.json()["checks"][0]["name"], "check-1");
 }
+
+#[test]
+fn the_gates_know_what_the_checks_run_and_what_else_the_base_holds() {
+    let road = Road::new();
+    road.write("repo/t.sh", "test -s answer.txt\n");
+    road.commit("a script for the check");
+    let told = |path: &str, content: &str| {
+        road.write(&format!("repo/{path}"), content);
+        road.commit(path);
+        let words = ["--base", "HEAD~1", "--verify", "sh t.sh"];
+        verify(&road, &words).ends(7).json()["gates"].to_string()
+    };
+    let script = told("t.sh", "true\n");
+    assert!(script.contains("`t.sh` steers the checks"), "{script}");
+    let twin = told("ANSWER.txt", "x\n");
+    assert!(
+        twin.contains("`ANSWER.txt` is the same as `answer.txt`"),
+        "{twin}"
+    );
+}
