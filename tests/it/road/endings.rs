@@ -569,7 +569,7 @@ fn a_recognised_build_system_is_marked_as_a_guess_and_without_one_nothing_starts
     let gut = sh("printf 'check:\\n\\ttrue\\n' > Makefile");
     let asked = road.run(&gut).ends(7);
     assert_eq!(asked.json()["checks"][0]["head_exit"], 0);
-    asked.says("`Makefile` decides what the check `tests` runs (`make check`)");
+    asked.says("`Makefile` steers the checks that judge this change");
     let report = fs::read_to_string(ran.json()["report"].as_str().unwrap()).unwrap();
     assert!(report.contains("guess"), "{report}");
 }
