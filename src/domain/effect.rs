@@ -43,8 +43,8 @@ pub enum Effect {
     CleanUp {
         /// The patch goes too (a rejected task leaves only its record).
         patch: bool,
-        /// The branch goes too, while its head is ours.
-        branch: bool,
+        /// The branch goes too, while its head is one of these, all ours; empty = it stays.
+        branch: Vec<CommitId>,
     },
     /// Answer `TimerFired` when the time has come.
     Wait {

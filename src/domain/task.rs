@@ -63,6 +63,9 @@ pub struct Task {
     pub evidence_without_result: Vec<CheckEvidence>,
     /// The pull request, once it was opened.
     pub pull: Option<Pull>,
+    /// Every commit that runs made, oldest first: the heads at which the task branch is ours to delete.
+    #[serde(default)]
+    pub ours: Vec<CommitId>,
     /// Work kept from a run that stopped before its end: a commit in the mirror.
     pub kept: Option<CommitId>,
     /// What people said that the next run has to know.
@@ -128,6 +131,7 @@ impl NewTask {
             revision: None,
             evidence_without_result: Vec::new(),
             pull: None,
+            ours: Vec::new(),
             kept: None,
             notes: Vec::new(),
             approvals: Vec::new(),

@@ -38,7 +38,7 @@ impl Worker {
             Effect::Publish => self.publish(claim, task).await,
             Effect::OpenPull { revision } => self.open_pull(claim, task, *revision).await,
             Effect::Tell { entry } => self.tell(claim, task, *entry).await,
-            Effect::CleanUp { patch, branch } => self.clean_up(claim, task, *patch, *branch).await,
+            Effect::CleanUp { patch, branch } => self.clean_up(claim, task, *patch, branch).await,
             Effect::Wait { timer, .. } => Ok(vec![Event::TimerFired { timer: *timer }]),
         }
     }
@@ -270,24 +270,14 @@ impl Worker {
         claim: &Claim,
         task: &Task,
         patch: bool,
-        branch: bool,
+        ours: &[CommitId],
     ) -> Result<Vec<Event>, Trouble> {
         let (forge, _) = self.world.forge(task);
         let mut left = Vec::new();
         let cleaned = async {
-            if branch && let Some(pull) = &task.pull {
+            if !ours.is_empty() {
                 forge.close_pull(place(task)).await?;
-                match forge.delete_branch(&task.branch, &pull.head).await {
-                    Ok(()) => {}
-                    Err(forge::Error::Conflict { .. }) => {
-                        left.push(format!(
-                            "branch {}: it has commits that are not ours",
-                            task.branch
-                        ));
-                    }
-                    Err(forge::Error::Invalid { what, why }) => left.push(format!("{what}: {why}")),
-                    Err(other) => return Err(other),
-                }
+                left.extend(delete_branch(forge.as_ref(), task, ours).await?);
             }
             let leave = if patch { Leave::Nothing } else { Leave::Record };
             forge.clean_up(place(task), leave).await
@@ -320,6 +310,31 @@ impl Worker {
                 .map_err(Trouble::from)?;
         }
         Ok(vec![Event::CleanedUp { left }])
+    }
+}
+
+/// Deletes the task branch where its head is one of `ours`; tells why it stays elsewhere.
+async fn delete_branch(
+    forge: &dyn Forge,
+    task: &Task,
+    ours: &[CommitId],
+) -> Result<Option<String>, forge::Error> {
+    let branch = &task.branch;
+    let theirs = || {
+        format!(
+            "branch {branch}: it has commits that are not ours; look at them, then git branch -D {branch}"
+        )
+    };
+    match forge.branch_head(branch).await? {
+        None => Ok(None),
+        Some(head) if ours.contains(&head) => match forge.delete_branch(branch, &head).await {
+            Ok(()) => Ok(None),
+            Err(forge::Error::Conflict { .. }) => Ok(Some(theirs())),
+            Err(forge::Error::Invalid { what, why }) => Ok(Some(format!("{what}: {why}"))),
+            Err(other) => Err(other),
+        },
+        // A branch of that name on which nothing of ours was ever published is somebody else's altogether.
+        Some(_) => Ok(task.pull.is_some().then(theirs)),
     }
 }
 

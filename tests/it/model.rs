@@ -670,6 +670,13 @@ fn check_move(before: &Task, event: &Event, after: &Task, effects: &[Effect]) {
             told()
         );
     }
+    // A branch is deleted only at a head that a run made: the base and what people push never are.
+    for effect in effects {
+        if let Effect::CleanUp { branch, .. } = effect {
+            let theirs = |head: &&CommitId| !matches!(head.as_str().chars().next(), Some('b'));
+            assert_eq!(branch.iter().find(theirs), None, "{}", told());
+        }
+    }
     if before.is_final() {
         assert!(
             matches!(event, Event::CleanedUp { .. }),

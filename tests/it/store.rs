@@ -670,7 +670,7 @@ async fn one_job_of_a_lane_is_in_flight_and_stopping_and_showing_go_beside_work(
         Effect::Cancel { run: 1 },
         Effect::CleanUp {
             patch: true,
-            branch: true,
+            branch: Vec::new(),
         },
     ];
     w.task(&*store, effects).await;
@@ -864,7 +864,7 @@ async fn a_final_task_supersedes_its_work_and_timers_but_not_its_farewell(w: Wor
     let farewell = vec![
         Effect::CleanUp {
             patch: false,
-            branch: true,
+            branch: Vec::new(),
         },
         Effect::Publish,
     ];
@@ -890,7 +890,7 @@ async fn a_run_in_flight_at_the_end_is_superseded_when_its_holder_is_gone(w: Wor
     let clean = || {
         vec![Effect::CleanUp {
             patch: true,
-            branch: true,
+            branch: Vec::new(),
         }]
     };
     let kind = |claim: Claim| JobKind::of(&claim.effect);

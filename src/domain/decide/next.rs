@@ -189,8 +189,12 @@ impl Next {
     pub(super) fn end(self, how: Ending, by: &str, reason: Option<String>) -> Decision {
         let clean_up = Effect::CleanUp {
             patch: how == Ending::Rejected,
-            // What was merged needs no branch of ours either, but it is the person's to delete.
-            branch: how != Ending::Merged,
+            // Never by the head last seen there, which may be a person's. What was merged needs no branch of ours
+            // either, but it is the person's to delete.
+            branch: match how {
+                Ending::Merged => Vec::new(),
+                Ending::Rejected | Ending::Stopped => self.task.ours.clone(),
+            },
         };
         let stop = match &self.task.stage {
             Stage::Running { run, .. } => Some(Effect::Cancel { run: *run }),
@@ -269,6 +273,9 @@ impl Next {
         self.task.kept = None;
         self.task.notes.clear();
         self.task.evidence_without_result.clear();
+        if !self.task.ours.contains(&result.head) {
+            self.task.ours.push(result.head.clone());
+        }
         self.task.revision = Some(Revision {
             number,
             run,

@@ -342,6 +342,51 @@ fn a_commit_that_a_person_pushed_is_never_published_over() {
 }
 
 #[test]
+fn a_branch_is_deleted_only_at_a_head_that_a_run_made() {
+    let good = result(check(vec![seen(0)]), Vec::new());
+    let (publishing, _) = moved(&running(2, None), &ended(2, good));
+    let published = Event::Published {
+        revision: 1,
+        pull: pull('b'),
+    };
+    let (review, _) = moved(&publishing, &published);
+    let pushed = Event::BranchMoved {
+        by: DANA.to_owned(),
+        head: commit('d'),
+    };
+    // A person's commit, adopted as the head in review and checked.
+    let (adopted, _) = moved(&review, &pushed);
+    let checked = Event::Checked {
+        run: adopted.run,
+        head: commit('d'),
+        evidence: check(vec![seen(0)]),
+        findings: Vec::new(),
+    };
+    let (judged, _) = moved(&adopted, &checked);
+    let rejected = Event::Rejected {
+        by: DANA.to_owned(),
+        target: None,
+        reason: None,
+    };
+    for task in [publishing, review, adopted, judged] {
+        let (_, effects) = moved(&task, &rejected);
+        let clean_up = Effect::CleanUp {
+            patch: true,
+            branch: vec![commit('b')],
+        };
+        assert!(effects.contains(&clean_up), "{effects:?}");
+        let merged = Event::Merged {
+            by: DANA.to_owned(),
+        };
+        let kept = Effect::CleanUp {
+            patch: false,
+            branch: Vec::new(),
+        };
+        assert!(moved(&task, &merged).1.contains(&kept));
+    }
+}
+
+#[test]
 fn the_end_is_the_end() {
     let task = task(Stage::Ended {
         how: Ending::Rejected,

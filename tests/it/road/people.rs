@@ -242,6 +242,21 @@ fn a_branch_that_a_person_worked_on_survives_the_rejection_of_its_task() {
     assert!(shown.out.contains(branch), "{}", shown.out);
 }
 
+#[test]
+fn a_branch_that_was_reviewed_at_a_person_s_head_survives_the_rejection_too() {
+    let road = Road::new();
+    let object = road.run(FIX).ends(0).json();
+    let branch = object["branch"].as_str().unwrap();
+    let theirs = commit_on(&road, branch, "more.txt");
+    // The look at the list takes their head over as the one in review.
+    assert_eq!(road.stage("T-1"), "needs-review");
+    road.prentice(&["tasks", "reject", "T-1"]).ends(0);
+    assert_eq!(road.agent_branches(), [(branch.to_owned(), theirs)]);
+    road.prentice(&["tasks", "show", "T-1"])
+        .ends(0)
+        .says("commits that are not ours");
+}
+
 /// A commit of a person on a branch, made in a work tree of its own.
 fn commit_on(road: &Road, branch: &str, file: &str) -> String {
     let theirs = road.path("theirs");
