@@ -9,12 +9,19 @@ use super::brief::Brief;
 use super::evidence::CheckEvidence;
 use super::gates::Finding;
 use super::ident::{CommitId, Digest};
-use super::task::{Failure, Pull, Question, RunResult, Step};
+use super::task::{Failure, FileStat, NewTask, Pull, Question, RunResult, Step};
 
 /// Something that happened to one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum Event {
+    /// Someone asked for the task: the first line of every journal. Replayed from here, it gives the stored task.
+    Requested {
+        /// What was asked for.
+        new: Box<NewTask>,
+        /// The branch that was named for it.
+        branch: String,
+    },
     /// A permitted person accepted exactly the text of this digest.
     Accepted {
         /// Who.
@@ -59,6 +66,9 @@ pub enum Event {
         run: u32,
         /// On what.
         head: CommitId,
+        /// Files that differ from the base.
+        #[serde(default)]
+        files: Vec<FileStat>,
         /// What was seen.
         evidence: Vec<CheckEvidence>,
         /// What the gates found.

@@ -412,7 +412,7 @@ fn review(page: &mut Page, task: &Task, voice: &Voice) {
 fn about_the_text(page: &mut Page, task: &Task) {
     if let Some(at) = task.issue_edited_at {
         page.add(&format!(
-            "The issue text changed at {} UTC, after I took the brief `{}`; the work goes on with the brief as taken.",
+            "The issue text changed at {} UTC, after I took the brief `{}`; the work goes on with the brief as taken, and `retry` uses the new text.",
             at.date_clock(),
             task.brief.digest.short()
         ));
