@@ -16,7 +16,7 @@ use crate::run::{Bench, REPOSITORY_INSIDE, RunError};
 use crate::sandbox::toolchains::{self, Toolchains};
 use crate::sandbox::{Method, Sandbox};
 use crate::store::{Steps, Store};
-use crate::worker::World;
+use crate::worker::{Remains, World};
 
 /// Who hears what happens to a task, line by line.
 pub type Told = Arc<dyn Fn(TaskId, &str) + Send + Sync>;
@@ -157,6 +157,15 @@ impl World for Machine {
         Ok(fetched
             .await
             .map_err(|why| RunError::Broken(why.to_string()))??)
+    }
+
+    fn remains(&self, task: &Task) -> Remains {
+        let user = self.user(task).ok();
+        Remains {
+            mirror: user.and_then(|user| mirror(&self.data, &user).ok()),
+            steps: Arc::clone(&self.steps),
+            scratch: self.data.join("work").join(task.id.to_string()),
+        }
     }
 
     fn agent(&self, task: &Task) -> Box<dyn Agent> {

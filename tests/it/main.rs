@@ -23,3 +23,4 @@ mod road;
 mod sandbox;
 mod store;
 mod tidy;
+mod worker;
