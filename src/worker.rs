@@ -2,18 +2,21 @@
 //!
 //! Intake: oldest input, load, decide, commit; a conflict decides again. Perform: claim,
 //! do, answer into the inbox. A claim is kept alive by a heartbeat and fenced by its
-//! epoch: whoever lost it kills its sandbox and writes nothing.
+//! epoch: whoever lost it kills its sandbox and writes nothing. A job that breaks is tried
+//! again later, and not for ever.
 
+mod lease;
 mod perform;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use lease::Lease;
 use perform::Trouble;
 
 use crate::agent::Agent;
@@ -26,14 +29,14 @@ use crate::domain::task::{NewTask, Task};
 use crate::forge::Forge;
 use crate::run::{Bench, Halt, News, RunError, Watch};
 use crate::store::{
-    Arrival, Claim, Clock, CommitError, DataLock, Filter, Input, JobKind, JournalLine, LeaseError,
-    Store, StoreError,
+    self, Arrival, Claim, Clock, CommitError, DataLock, Filter, Input, JobKind, JournalLine,
+    LeaseError, Store, StoreError,
 };
 
-/// Claims of one job without a step further; then it is not tried again by itself.
+/// Claims of one run without a step further; then it is not tried again by itself.
 const MAX_ATTEMPTS: u32 = 3;
-/// Waits between tries of a job that the forge did not answer.
-const BACK_OFF_SECS: [u64; 4] = [2, 10, 30, 60];
+/// Waits between tries of a job that broke, or that the forge did not answer.
+const BACK_OFF_SECS: [u64; 4] = [2, 10, 30, store::MAX_BACK_OFF_SECS];
 
 /// What the world of one task is made of; `app` builds it.
 #[async_trait]
@@ -101,6 +104,9 @@ impl From<StoreError> for WorkerError {
     }
 }
 
+/// How to halt each run under way.
+type Halts = HashMap<(TaskId, u32), watch::Sender<Option<Halt>>>;
+
 /// The process that performs jobs. Exists only under the lock of the data folder.
 pub struct Worker {
     store: Arc<dyn Store>,
@@ -108,9 +114,9 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     world: Arc<dyn World>,
     patience: Patience,
-    halts: Mutex<HashMap<TaskId, watch::Sender<Option<Halt>>>>,
-    /// Who interrupted this process; a run that begins after it ends at once.
-    interrupted: Mutex<Option<String>>,
+    halts: Mutex<Halts>,
+    /// Who interrupted this process; a run that begins after it ends at once, and no back-off is waited for.
+    interrupted: watch::Sender<Option<String>>,
 }
 
 impl Worker {
@@ -131,7 +137,7 @@ impl Worker {
             world,
             patience,
             halts,
-            interrupted: Mutex::new(None),
+            interrupted: watch::Sender::new(None),
         })
     }
 
@@ -177,8 +183,10 @@ impl Worker {
         mut beside: Option<Filter>,
     ) -> Result<(), WorkerError> {
         let own = |task: TaskId| filter.tasks.as_ref().is_none_or(|own| own.contains(&task));
-        let mut performing: JoinSet<(TaskId, Result<(), WorkerError>)> = JoinSet::new();
+        let mut performing: JoinSet<Result<(), WorkerError>> = JoinSet::new();
+        let mut claims: HashMap<_, Claim> = HashMap::new();
         let mut changes = self.store.changes();
+        let mut interrupted = self.interrupted.subscribe();
         let mut trouble = None;
         loop {
             changes.borrow_and_update();
@@ -186,7 +194,7 @@ impl Worker {
                 self.intake(input).await?;
             }
             while trouble.is_none() {
-                let ttl = self.patience.lost_after;
+                let (asked, ttl) = (Instant::now(), self.patience.lost_after);
                 let mut claim = self.store.claim(&self.lock, filter, ttl).await?;
                 if let (None, Some(beside)) = (&claim, &beside) {
                     claim = self.store.claim(&self.lock, beside, ttl).await?;
@@ -194,8 +202,10 @@ impl Worker {
                 let Some(claim) = claim else {
                     break;
                 };
-                let worker = Arc::clone(self);
-                performing.spawn(async move { (claim.task, worker.perform(claim).await) });
+                let (worker, job) = (Arc::clone(self), claim.clone());
+                let lease = Lease::new(asked + ttl);
+                let job = performing.spawn(async move { worker.perform(&job, &lease).await });
+                claims.insert(job.id(), claim);
             }
             if performing.is_empty() {
                 if let Some(trouble) = trouble {
@@ -206,25 +216,38 @@ impl Worker {
                 let now = self.clock.now();
                 match due {
                     Some(at) if at <= now => continue,
-                    // A back-off is waited for; a question's time-out is not.
-                    Some(at) if at.millis_since(now) <= BACK_OFF_SECS[3] * 1000 => {
-                        tokio::time::sleep(Duration::from_millis(at.millis_since(now))).await;
-                        continue;
+                    // A back-off is waited for, but not by a person who wants to leave; a question's time-out is not.
+                    Some(at) if at.millis_since(now) <= store::MAX_BACK_OFF_SECS * 1000 => {
+                        let wait = Duration::from_millis(at.millis_since(now));
+                        tokio::select! {
+                            () = tokio::time::sleep(wait) => continue,
+                            _ = interrupted.wait_for(Option::is_some) => return Ok(()),
+                        }
                     }
                     _ if pending.inputs > 0 => continue,
                     _ => return Ok(()),
                 }
             }
             tokio::select! {
-                done = performing.join_next() => match done {
-                    Some(Ok((_, Ok(())))) | None => {}
-                    Some(Ok((task, Err(error)))) if own(task) => trouble = Some(error),
-                    // Handed back, it is due at once; trying it over and over here would help nobody.
-                    Some(Ok((task, Err(error)))) => {
-                        tracing::warn!(%task, %error, "what another task left was not removed");
-                        beside = None;
+                Some(done) = performing.join_next_with_id() => match done {
+                    Ok((id, done)) => {
+                        let task = claims.remove(&id).map(|claim| claim.task);
+                        match done {
+                            Ok(()) => {}
+                            Err(error) if task.is_none_or(own) => trouble = trouble.or(Some(error)),
+                            // Handed back, it is due at once; trying it over and over here would help nobody.
+                            Err(error) => {
+                                tracing::warn!(?task, %error, "what another task left was not removed");
+                                beside = None;
+                            }
+                        }
                     }
-                    Some(Err(why)) => tracing::error!(%why, "a job ended in a panic; it is tried again"),
+                    Err(why) => {
+                        tracing::error!(%why, "a job ended in a panic");
+                        if let Some(claim) = claims.remove(&why.id()) {
+                            self.broke(&claim, why.to_string()).await?;
+                        }
+                    }
                 },
                 _ = changes.changed() => {}
             }
@@ -233,12 +256,7 @@ impl Worker {
 
     /// Interrupts every run under way; their tasks stay queued until the person resumes them.
     pub fn interrupt(&self, by: &str) {
-        let mut interrupted = self
-            .interrupted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *interrupted = Some(by.to_owned());
-        drop(interrupted);
+        self.interrupted.send_replace(Some(by.to_owned()));
         let halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
         for halt in halts.values() {
             halt.send_replace(Some(Halt::Interrupt { by: by.to_owned() }));
@@ -292,6 +310,14 @@ impl Worker {
                 }
             }
         };
+        // It would be decided for ever, and nothing after it.
+        let settled = match settled {
+            Err(CommitError::Live(task)) => {
+                let why = CommitError::Live(task).to_string();
+                self.store.ignore(id, why).await
+            }
+            settled => settled,
+        };
         Ok(self.settled(settled)?)
     }
 
@@ -299,31 +325,30 @@ impl Worker {
     fn settled(&self, result: Result<(), CommitError>) -> Result<(), StoreError> {
         match result {
             Ok(()) | Err(CommitError::Conflict | CommitError::Decided) => Ok(()),
-            Err(CommitError::Live(task)) => {
-                tracing::info!(%task, "the issue has a live task");
-                Ok(())
-            }
+            Err(CommitError::Live(task)) => Err(StoreError::Broken(format!(
+                "{task} lives, which only a request can meet"
+            ))),
             Err(CommitError::Store(error)) => Err(error),
         }
     }
 
     /// Performs one claimed job, with a heartbeat beside it.
-    async fn perform(self: Arc<Self>, claim: Claim) -> Result<(), WorkerError> {
+    async fn perform(&self, claim: &Claim, lease: &Lease) -> Result<(), WorkerError> {
         let Some(record) = self.store.load(claim.task).await? else {
-            return self.answered(self.store.finish(&claim, Vec::new()).await);
+            return self.answered(self.store.finish(claim, Vec::new()).await);
         };
         let halt = watch::Sender::new(None);
-        let job = self.job(&claim, &record.task, &halt);
+        let job = self.job(claim, lease, &record.task, &halt);
         let done = tokio::select! {
             done = job => done,
-            () = self.keep_alive(&claim, &halt) => return Ok(()),
+            () = self.keep_alive(claim, lease, &halt) => return Ok(()),
         };
         match done {
-            Ok(answers) => self.answered(self.store.finish(&claim, answers).await),
+            Ok(answers) => self.answered(self.store.finish(claim, answers).await),
             Err(Trouble::Lost) => Ok(()),
             Err(Trouble::Host(why)) => {
                 let now = self.clock.now();
-                let released = self.store.release(&claim, now, why.clone(), false).await;
+                let released = self.store.release(claim, now, why.clone(), false).await;
                 // On a full disk even this cannot be written; the lease lapses by itself then.
                 if let Err(error) = self.answered(released) {
                     tracing::warn!(%error, "a job could not be handed back");
@@ -332,9 +357,21 @@ impl Worker {
             }
             Err(Trouble::Later { why, after_secs }) => {
                 let at = self.clock.now().plus_secs(after_secs);
-                self.answered(self.store.release(&claim, at, why, true).await)
+                self.answered(self.store.release(claim, at, why, true).await)
             }
+            Err(Trouble::Broken(why)) => self.broke(claim, why).await,
         }
+    }
+
+    /// A job that broke is tried again later, but not for ever: then that is its answer.
+    async fn broke(&self, claim: &Claim, why: String) -> Result<(), WorkerError> {
+        tracing::warn!(task = %claim.task, attempt = claim.attempt, %why, "a job broke");
+        if claim.attempt >= perform::most_attempts(&claim.effect) {
+            let answers = perform::given_up(&claim.effect, &why);
+            return self.answered(self.store.finish(claim, answers).await);
+        }
+        let at = self.clock.now().plus_secs(perform::back_off(claim.attempt));
+        self.answered(self.store.release(claim, at, why, true).await)
     }
 
     fn answered(&self, result: Result<(), LeaseError>) -> Result<(), WorkerError> {
@@ -344,44 +381,21 @@ impl Worker {
         }
     }
 
-    /// Renews the lease until it is lost; then the run is halted and given time to kill its sandbox.
-    async fn keep_alive(&self, claim: &Claim, halt: &watch::Sender<Option<Halt>>) {
-        loop {
-            tokio::time::sleep(self.patience.heartbeat).await;
-            match self.store.heartbeat(claim, self.patience.lost_after).await {
-                Ok(_) => {}
-                Err(LeaseError::Lost) => {
-                    halt.send_replace(Some(Halt::Lost));
-                    tokio::time::sleep(self.patience.heartbeat).await;
-                    return;
-                }
-                // Busy or full: nobody else took it, so it goes on.
-                Err(LeaseError::Store(error)) => {
-                    tracing::warn!(%error, "a heartbeat was not stored")
-                }
-            }
-        }
-    }
-
-    fn register(&self, task: TaskId, halt: &watch::Sender<Option<Halt>>) -> Registered<'_> {
+    fn register(&self, run: (TaskId, u32), halt: &watch::Sender<Option<Halt>>) -> Registered<'_> {
         let mut halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
-        halts.insert(task, halt.clone());
+        halts.insert(run, halt.clone());
         drop(halts);
-        let interrupted = self
-            .interrupted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(by) = &*interrupted {
+        if let Some(by) = &*self.interrupted.borrow() {
             halt.send_replace(Some(Halt::Interrupt { by: by.clone() }));
         }
-        Registered { worker: self, task }
+        Registered { worker: self, run }
     }
 }
 
 /// A run that can be halted, as long as this lives.
 struct Registered<'a> {
     worker: &'a Worker,
-    task: TaskId,
+    run: (TaskId, u32),
 }
 
 impl Drop for Registered<'_> {
@@ -391,17 +405,21 @@ impl Drop for Registered<'_> {
             .halts
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        halts.remove(&self.task);
+        halts.remove(&self.run);
     }
 }
 
 /// A new task as its request makes it, and what follows from its acceptance.
 fn begin(id: TaskId, new: &NewTask, branch: String, at: Time) -> crate::store::Decision {
-    let task = new.proposed(id, branch, at);
+    let task = new.proposed(id, branch.clone(), at);
+    let event = Event::Requested {
+        new: Box::new(new.clone()),
+        branch,
+    };
     let requested = JournalLine {
         at,
-        event: None,
-        note: format!("requested by {}", new.requester),
+        note: report::journal_line(&event),
+        event: Some(event),
     };
     let event = Event::Accepted {
         by: new.requester.clone(),

@@ -2,15 +2,17 @@
 //! nobody else performs jobs, goes on in the foreground.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{App, AppError, Said};
+use super::{App, AppError, Said, read_issue};
+use crate::domain::brief;
 use crate::domain::command::{self, Command, Verb};
 use crate::domain::event::{Event, Target};
 use crate::domain::ident::{Digest, TaskId};
 use crate::domain::report;
-use crate::domain::task::{Outstanding, Task};
+use crate::domain::task::{Outstanding, Stage, Task};
 use crate::domain::text;
 use crate::store::{Arrival, ArtifactKind, DataLock, Filter, Outcome, TaskFilter};
 
@@ -139,6 +141,14 @@ impl App {
     pub async fn act(&self, id: TaskId, event: Event, command: &str) -> Result<Changed, AppError> {
         self.task(id).await?;
         let lock = self.lock(command)?;
+        if let Event::Retried { by, .. } = &event
+            && let Some(edited) = self.edited(id, by).await?
+        {
+            let (task, event) = (id, Box::new(edited));
+            self.store
+                .deliver(Arrival::Event { task, event }, None)
+                .await?;
+        }
         let arrival = Arrival::Event {
             task: id,
             event: Box::new(event),
@@ -253,6 +263,33 @@ impl App {
             // Whoever ends changes nothing, so that is asked for again and again.
             let _ = tokio::time::timeout(Duration::from_millis(250), changes.changed()).await;
         }
+    }
+
+    /// The issue as its file says it now, where that is not what it said last: a retry uses the new text.
+    async fn edited(&self, id: TaskId, by: &str) -> Result<Option<Event>, AppError> {
+        let task = self.task(id).await?;
+        let source = &task.issue.source;
+        let can_retry = matches!(task.stage, Stage::Failed { .. } | Stage::Asking { .. });
+        // Standard input cannot be read again, and a file that is gone says nothing new.
+        let Ok((text, _)) = read_issue(Path::new(source)) else {
+            return Ok(None);
+        };
+        if !can_retry || source == "-" {
+            return Ok(None);
+        }
+        let brief = brief::parse(&text, task.settings.context.max_chars)
+            .map_err(|why| AppError::NeedsInfo(Said::plain(format!("{source}: {why}"))))?;
+        let journal = self.store.journal(id).await?;
+        let last = journal.iter().rev().find_map(|line| match &line.event {
+            Some(Event::Requested { new, .. }) => Some(&new.brief.digest),
+            Some(Event::IssueEdited { brief, .. }) => Some(&brief.digest),
+            _ => None,
+        });
+        let is_new = last != Some(&brief.digest);
+        Ok(is_new.then(|| Event::IssueEdited {
+            by: by.to_owned(),
+            brief: Box::new(brief),
+        }))
     }
 
     async fn refused(&self, input: crate::store::InputId) -> Result<(), AppError> {

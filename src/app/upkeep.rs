@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::local::repository_key;
+use super::local::{mirror, repository_key};
 use super::{App, AppError, Repository};
 use crate::domain::ident::TaskId;
 use crate::domain::task::{Outstanding, Task};
@@ -72,8 +72,42 @@ impl App {
         Ok(due.is_some_and(|at| at <= self.clock.now()))
     }
 
+    /// Lets go of what is older than `[retention]` wants: ended tasks with all that is stored of them, logs of no
+    /// task, inbox rows.
+    async fn forget_tasks(&self) {
+        let (now, keep) = (self.clock.now(), &self.server.retention);
+        let (ended, settled) = (
+            now.minus_secs(keep.tasks_secs),
+            now.minus_secs(keep.logs_secs),
+        );
+        let forgotten = match self.store.forget(ended, settled).await {
+            Ok(forgotten) => forgotten,
+            Err(why) => return tracing::warn!(%why, "old tasks could not be removed"),
+        };
+        let data = self.data.clone();
+        let removed = tokio::task::spawn_blocking(move || {
+            for task in forgotten {
+                let user = git::UserRepo::open(Path::new(&task.issue.repository)).ok();
+                if let Some(mirror) = user.and_then(|user| mirror(&data, &user).ok()) {
+                    // What another removed already is gone.
+                    let _ = task
+                        .ours
+                        .iter()
+                        .try_for_each(|commit| mirror.forget(commit));
+                }
+                // A folder of the user's choice stays theirs.
+                crate::sandbox::remove(&data.join("tasks").join(task.id.to_string()))?;
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        if let Ok(Err(why)) = removed.await {
+            tracing::warn!(%why, "the reports of old tasks could not be removed");
+        }
+    }
+
     /// Lets go of patches and logs whose time is over: `[task] keep` after the end, at most `[retention] logs`.
     async fn forget_old(&self) {
+        self.forget_tasks().await;
         let all = TaskFilter::default();
         let now = self.clock.now();
         for record in self.store.tasks(&all).await.unwrap_or_default() {

@@ -42,6 +42,8 @@ pub enum Decision {
 pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
     let next = Next::new(task, at);
     match event {
+        // Made the task; whatever is there was made by one.
+        Event::Requested { .. } => Decision::Stale,
         Event::Accepted { by, digest } => match &task.stage {
             Stage::Proposed if *digest == task.brief.digest => next.accept(by),
             Stage::Proposed => refused(NotNow::OtherText {
@@ -97,19 +99,25 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         },
         Event::RunEnded { run, outcome } => match &task.stage {
             Stage::Queued { run: asked, why } if asked == run && !is_person(why) => {
-                next.run_ended(*run, outcome, None)
+                next.answered().run_ended(*run, outcome, None)
             }
             Stage::Running {
                 run: asked,
                 stopping,
                 ..
-            } if asked == run => next.run_ended(*run, outcome, stopping.as_deref()),
+            } if asked == run => {
+                let next = next.answered();
+                next.run_ended(*run, outcome, stopping.as_deref())
+            }
             // Checks on a person's head that could not be run at all: the evidence stays old, and they may ask again.
             Stage::InReview {
                 head,
                 checking: Some(asked),
                 closing,
-            } if asked == run => next.review(head.clone(), None, closing.clone()),
+            } if asked == run => {
+                let (head, closing) = (head.clone(), closing.clone());
+                next.answered().review(head, None, closing)
+            }
             _ => Decision::Stale,
         },
         Event::Checked {
@@ -125,8 +133,10 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                 closing,
             } if asked == run && head == current => {
                 let closing = closing.clone();
-                let mut next = next;
+                let mut next = next.answered();
                 if let Some(revision) = &mut next.task.revision {
+                    // A revision of its own, so that an approval of the one before does not name it.
+                    (revision.number, revision.run) = (revision.number + 1, *run);
                     revision.judged_anew(head, files, evidence, findings);
                 }
                 next.review(head.clone(), None, closing)
@@ -173,6 +183,12 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         },
         Event::Approved { by, target } => match &task.stage {
             Stage::AwaitingApproval { of } => next.approve(of, by, target.as_ref()),
+            // Of a person's commit, which is there already: it is only granted.
+            Stage::InReview {
+                head,
+                checking: None,
+                closing: None,
+            } if next.asks_about(head) => next.approve(&ApprovalOf::Result, by, target.as_ref()),
             // Accepting a proposed text by name of its digest is the same act as the label.
             Stage::Proposed => match target {
                 Some(Target::Digest { digits })
@@ -212,14 +228,17 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                 }
                 match (&task.stage, &task.revision) {
                     // Only the forge failed: what is verified and granted is published again, without the agent.
+                    // A result that a person's commit came after is none of that.
                     (Stage::Failed { failure }, Some(revision))
                         if !fresh
                             && failure.class == FailureClass::Forge
+                            && revision.run == task.run
+                            && task.edited.is_none()
                             && publishable(revision) =>
                     {
                         next.publish(revision.number)
                     }
-                    _ => next.queue(Waiting::Slot),
+                    _ => next.another_try(),
                 }
             }
             Stage::Ended { .. } => refused(NotNow::Final),
@@ -265,14 +284,10 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         Event::TookOver { by } => match &task.stage {
             Stage::TakenOver { .. } => Decision::Stale,
             Stage::Ended { .. } => refused(NotNow::Final),
-            Stage::Running { run, .. } => {
-                let run = *run;
-                next.effect(Effect::Cancel { run })
-                    .to(Stage::TakenOver { by: by.clone() })
-            }
-            Stage::InReview { .. } | Stage::Failed { .. } | Stage::Publishing { .. } => {
-                next.to(Stage::TakenOver { by: by.clone() })
-            }
+            Stage::Running { .. }
+            | Stage::InReview { .. }
+            | Stage::Failed { .. }
+            | Stage::Publishing { .. } => next.to(Stage::TakenOver { by: by.clone() }),
             Stage::Proposed
             | Stage::Queued { .. }
             | Stage::Asking { .. }
@@ -293,6 +308,8 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         },
         Event::Merged { by } => match &task.stage {
             Stage::Ended { .. } => Decision::Stale,
+            // Nothing of ours was ever there to merge.
+            _ if task.revision.is_none() => Decision::Stale,
             _ => next.end(Ending::Merged, by, None),
         },
         Event::Closed { by } => match &task.stage {
@@ -306,12 +323,8 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             }
             Stage::TakenOver { .. } => next.end(Ending::Rejected, by, None),
             // A round in work stops at once: a closed pull request wants nothing more.
-            Stage::Running { run, .. } if task.pull.is_some() => {
-                let run = *run;
-                next.effect(Effect::Cancel { run })
-                    .end(Ending::Rejected, by, None)
-            }
             Stage::Queued { .. }
+            | Stage::Running { .. }
             | Stage::Asking { .. }
             | Stage::AwaitingApproval { .. }
             | Stage::Publishing { .. }
@@ -344,7 +357,12 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             }
             (Stage::Failed { failure }, Some(pull)) if failure.class == FailureClass::Forge => {
                 let head = pull.head.clone();
-                next.review(head, None, None)
+                let newest = task.revision.as_ref().map(|newest| &newest.result.head);
+                // A later result that never got there is no evidence for what is there.
+                match newest == Some(&head) {
+                    true => next.review(head, None, None),
+                    false => next.their_head(head),
+                }
             }
             _ => Decision::Stale,
         },
@@ -372,11 +390,10 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                 ),
                 tail: String::new(),
             }),
-            Stage::Running { run, .. } if task.pull.is_some() => {
-                let run = *run;
-                next.effect(Effect::Cancel { run }).their_head(head.clone())
-            }
-            Stage::Queued { .. } | Stage::AwaitingApproval { .. } | Stage::Asking { .. }
+            Stage::Queued { .. }
+            | Stage::Running { .. }
+            | Stage::AwaitingApproval { .. }
+            | Stage::Asking { .. }
                 if task.pull.is_some() =>
             {
                 next.their_head(head.clone())
@@ -392,30 +409,19 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             _ => Decision::Stale,
         },
         Event::IssueEdited { brief, .. } => match &task.stage {
-            _ if brief.digest == task.brief.digest => Decision::Stale,
-            Stage::Proposed => {
-                let mut next = next;
-                next.replace_brief((**brief).clone());
-                next.to(Stage::Proposed)
-            }
-            // Not started yet: what was accepted is not what is there, so it is accepted again or not at all.
-            Stage::Queued { .. }
+            Stage::Ended { .. } => Decision::Stale,
+            _ if brief.digest == task.newest_text().digest => Decision::Stale,
+            // Nothing runs by it yet: what was accepted is not what is there, so it is accepted again or not at all.
+            Stage::Proposed
             | Stage::Asking {
                 about: About::Brief,
                 ..
-            } if task.round <= 1 && task.revision.is_none() => {
-                let mut next = next;
-                next.replace_brief((**brief).clone());
-                next.to(Stage::Proposed)
             }
-            Stage::AwaitingApproval {
+            | Stage::AwaitingApproval {
                 of: ApprovalOf::Brief { .. },
-            } => {
-                let mut next = next;
-                next.replace_brief((**brief).clone());
-                next.to(Stage::Proposed)
-            }
-            Stage::Ended { .. } => Decision::Stale,
+            } => next.propose(brief),
+            Stage::Queued { .. } if !task.started => next.propose(brief),
+            // The run goes on as it began; the next try takes the new text.
             Stage::Queued { .. }
             | Stage::Running { .. }
             | Stage::Asking { .. }
@@ -425,7 +431,8 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             | Stage::TakenOver { .. }
             | Stage::Failed { .. } => {
                 let mut next = next;
-                next.task.issue_edited_at = Some(at);
+                next.task.edited = (brief.digest != task.brief.digest).then(|| brief.clone());
+                next.task.issue_edited_at = next.task.edited.as_ref().map(|_| at);
                 let stage = task.stage.clone();
                 next.keeping_since().to(stage)
             }

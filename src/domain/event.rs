@@ -10,12 +10,19 @@ use super::command::Grant;
 use super::evidence::CheckEvidence;
 use super::gates::Finding;
 use super::ident::{CommitId, Digest};
-use super::task::{Failure, FileStat, Pull, Question, RunResult, Step, Unfinished};
+use super::task::{Failure, FileStat, NewTask, Pull, Question, RunResult, Step, Unfinished};
 
 /// Something that happened to one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum Event {
+    /// Someone asked for the task: the first line of every journal. Replayed from here, it gives the stored task.
+    Requested {
+        /// What was asked for.
+        new: Box<NewTask>,
+        /// The branch that was named for it.
+        branch: String,
+    },
     /// A permitted person accepted exactly the text of this digest.
     Accepted {
         /// Who.

@@ -46,6 +46,12 @@ impl FromStr for TaskId {
 pub struct Time(pub i64);
 
 impl Time {
+    /// The moment `secs` seconds earlier.
+    #[must_use]
+    pub fn minus_secs(self, secs: u64) -> Self {
+        Self(self.0.saturating_sub_unsigned(secs.saturating_mul(1000)))
+    }
+
     /// The moment `secs` seconds later.
     #[must_use]
     pub fn plus_secs(self, secs: u64) -> Self {

@@ -1,8 +1,10 @@
 //! A task: one issue, from request to end. Plain data; [`super::decide`] moves it.
 
+mod agent;
 mod failure;
 mod result;
 
+pub use agent::AgentSpec;
 pub use failure::{Failure, FailureClass};
 pub use result::{Claims, FileStat, Pull, Revision, RunFacts, RunResult, Unfinished};
 
@@ -21,8 +23,11 @@ pub struct Task {
     pub issue: IssueRef,
     /// The person whose permitted act started it.
     pub requester: String,
-    /// The accepted text. Replaced only before work, by an edit or an answer about the text.
+    /// The accepted text. Replaced before work by an edit or an answer about the text, afterwards by a retry.
     pub brief: Brief,
+    /// The issue's text now, where it changed after work began: the brief of the next try.
+    #[serde(default)]
+    pub edited: Option<Box<Brief>>,
     /// How often it was replaced.
     pub brief_edits: u32,
     /// Facts about the repository at `base`, for judging the brief.
@@ -46,6 +51,9 @@ pub struct Task {
     pub since: Time,
     /// Number of the last run asked for; 0 = none yet.
     pub run: u32,
+    /// Whether any run began; from then on an edit of the issue changes none under way.
+    #[serde(default)]
+    pub started: bool,
     /// Number of the current round; 0 before the first.
     pub round: u32,
     /// Rounds granted by name on top of `task.max_rounds`.
@@ -69,12 +77,12 @@ pub struct Task {
     pub notes: Vec<Note>,
     /// Approvals given, for the record.
     pub approvals: Vec<Approval>,
-    /// The issue's text changed after it was taken.
+    /// Since when [`Self::edited`] is there.
     pub issue_edited_at: Option<Time>,
 }
 
 /// A task that has no number yet: the accepted half of [`Task`]. The branch follows from the number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NewTask {
     /// Where the request was made. Locally the number is 0 and becomes the task's own.
     pub issue: IssueRef,
@@ -109,6 +117,7 @@ impl NewTask {
             issue,
             requester: self.requester.clone(),
             brief: self.brief.clone(),
+            edited: None,
             brief_edits: 0,
             survey: self.survey,
             settings: self.settings.clone(),
@@ -120,6 +129,7 @@ impl NewTask {
             stage: Stage::Proposed,
             since: at,
             run: 0,
+            started: false,
             round: 0,
             rounds_granted: 0,
             auto_retries: 0,
@@ -149,45 +159,6 @@ pub struct IssueRef {
     pub source: String,
     /// Locally: the folder that the report goes to, where it is not in the data folder.
     pub out: Option<String>,
-}
-
-/// Who edits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum AgentSpec {
-    /// A program of the user's, run in the sandbox.
-    Command {
-        /// Words, split as a shell splits them.
-        argv: Vec<String>,
-    },
-    /// A script shipped with Prentice; demo and tests only.
-    Scripted {
-        /// Which one.
-        script: String,
-    },
-}
-
-impl AgentSpec {
-    /// The kind, as `--json` names it.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Command { .. } => "command",
-            Self::Scripted { .. } => "scripted",
-        }
-    }
-
-    /// What people are told: the program's name, or `scripted-demo`.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::Command { argv } => {
-                let program = argv.first().map_or("", String::as_str);
-                program.rsplit('/').next().unwrap_or(program).to_owned()
-            }
-            Self::Scripted { .. } => "scripted-demo".to_owned(),
-        }
-    }
 }
 
 /// Where a task stands, and only what that stage needs to know.
@@ -405,6 +376,12 @@ pub struct Approval {
 }
 
 impl Task {
+    /// The issue's text as last heard of.
+    #[must_use]
+    pub fn newest_text(&self) -> &Brief {
+        self.edited.as_deref().unwrap_or(&self.brief)
+    }
+
     /// How often the brief's text was replaced, from 1: `b1`, `b2`, …
     #[must_use]
     pub fn brief_number(&self) -> u32 {

@@ -198,9 +198,10 @@ async fn add_job(
         Effect::Publish => sql::ADD_PUBLISH,
         _ => sql::ADD_JOB,
     };
+    // Due at once, whatever the clock is set to meanwhile.
     let next_at = match effect {
         Effect::Wait { until, .. } => *until,
-        _ => now,
+        _ => Time(0),
     };
     sqlx::query(statement)
         .bind(&key)
@@ -216,7 +217,6 @@ async fn add_job(
         sqlx::query(sql::WAKE)
             .bind(Effect::Run { run: *run }.key(task))
             .bind(format!("{task}/check/{run}"))
-            .bind(now.0)
             .execute(c)
             .await?;
     }

@@ -13,6 +13,8 @@
 
 mod artifacts;
 mod commit;
+mod forget;
+mod jobs;
 mod lock;
 mod open;
 mod rows;
@@ -30,6 +32,7 @@ use tokio::sync::watch;
 
 use crate::domain::event::Event;
 use crate::domain::ident::{Digest, TaskId, Time};
+use crate::domain::task::Task;
 
 pub use lock::{DataLock, LockError, Who};
 pub use types::{
@@ -200,7 +203,8 @@ pub trait Store: Send + Sync {
 
     /// At the start of the process that performs jobs: hands back what any other holder of
     /// this data folder left in flight. Under the lock none of them is alive. The attempts
-    /// stay counted. Gives the jobs as they are now.
+    /// stay counted. Gives the jobs as they are now. No back-off is further away than
+    /// [`MAX_BACK_OFF_SECS`] then: the clock may have been set back since it began.
     async fn recover(&self, lock: &DataLock) -> Result<Vec<Job>, StoreError>;
 
     /// When the next pending job that is not behind another one is due; may be past.
@@ -250,6 +254,11 @@ pub trait Store: Send + Sync {
     /// Removes what is stored of a task of these kinds. Content that others share stays.
     async fn drop_artifacts(&self, task: TaskId, kinds: &[ArtifactKind]) -> Result<(), StoreError>;
 
+    /// Lets go of what is old: tasks that ended before `ended`, with everything that is stored
+    /// of them; logs of no task and settled inbox rows from before `settled`. The newest task stays,
+    /// so that its number is not given again, and so does one with work left. Gives the tasks.
+    async fn forget(&self, ended: Time, settled: Time) -> Result<Vec<Task>, StoreError>;
+
     /// Removes files that no row names. Gives how many.
     async fn prune_artifacts(&self) -> Result<u64, StoreError>;
 
@@ -261,6 +270,9 @@ pub trait Store: Send + Sync {
     /// Finishes what waits and closes the files. Later writes give [`StoreError::Closed`].
     async fn close(&self);
 }
+
+/// Longest time that a job waits before it is tried again by itself; a forge's own wish apart.
+pub const MAX_BACK_OFF_SECS: u64 = 60;
 
 /// Largest body of one inbox row; a forge sends at most 25 MB.
 pub const MAX_BODY_BYTES: usize = 26 << 20;

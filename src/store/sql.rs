@@ -66,7 +66,7 @@ pub(super) const TASKS: &str = concat!(
      and (cast($2 as text) is null or repository = $2) order by id desc"
 );
 
-/// Tasks are never removed, so the largest number is the last one given.
+/// The newest task is never removed, so the largest number is the last one given.
 pub(super) const NEXT_TASK: &str = "select coalesce(max(id), 0) + 1 from tasks";
 
 pub(super) const LIVE_TASK: &str = "select id from tasks \
@@ -103,8 +103,8 @@ pub(super) const ADD_PUBLISH: &str = "insert into jobs (key, task, kind, lane, e
      finished_at = null";
 
 /// A run that is to be stopped is not left to sit out its back-off: it answers now.
-pub(super) const WAKE: &str = "update jobs set next_at = $3 \
-     where key in ($1, $2) and state = 'pending' and next_at > $3";
+pub(super) const WAKE: &str =
+    "update jobs set next_at = 0 where key in ($1, $2) and state = 'pending'";
 
 /// What a final task need not do. What is in flight goes too when its lease lapsed and its
 /// holder is not `$2`, who asks and so is alive; null leaves all that is in flight.
@@ -138,7 +138,7 @@ pub(super) const FINISH: &str = concat!(
     "update jobs set state = case when rearmed = 1 then 'pending' else 'done' end, \
      finished_at = case when rearmed = 1 then null else $3 end, \
      attempts = case when rearmed = 1 then 0 else attempts end, \
-     next_at = $3, rearmed = 0, holder = null, lease_until = null, why = null",
+     next_at = 0, rearmed = 0, holder = null, lease_until = null, why = null",
     fence!()
 );
 
@@ -150,10 +150,14 @@ pub(super) const RELEASE: &str = concat!(
 );
 
 pub(super) const RECOVER: &str = concat!(
-    "update jobs set state = 'pending', rearmed = 0, holder = null, lease_until = null, next_at = $2, \
+    "update jobs set state = 'pending', rearmed = 0, holder = null, lease_until = null, next_at = 0, \
      why = 'the process that did it is gone' where state = 'claimed' and holder <> $1 returning ",
     job_columns!()
 );
+
+/// A back-off that ends after `$1`, since the clock was set back, ends then. Timers keep the time they were given.
+pub(super) const CLAMP: &str =
+    "update jobs set next_at = $1 where state = 'pending' and kind <> 'wait' and next_at > $1";
 
 pub(super) const NEXT_DUE: &str = concat!(
     "select min(j.next_at) from jobs j where j.state = 'pending' and ",
@@ -182,5 +186,31 @@ pub(super) const ARTIFACTS: &str =
 
 pub(super) const DROP_ARTIFACTS: &str =
     "delete from artifacts where task = $1 and kind = $2 returning sha256";
+
+/// Tasks that ended by `$1` and have nothing left to do, but never the newest.
+pub(super) const OVER: &str = concat!(
+    "select ",
+    task_columns!(),
+    " from tasks t where finished_at <= $1 and id < (select max(id) from tasks) \
+     and not exists (select 1 from jobs where task = t.id and state in ('pending', 'claimed')) \
+     and not exists (select 1 from deliveries where task = t.id and state = 'new') \
+     order by id limit $2"
+);
+
+pub(super) const FORGET_ARTIFACTS: &str = "delete from artifacts where task = $1 returning sha256";
+
+/// What names the task first, the task last.
+pub(super) const FORGET_TASK: [&str; 4] = [
+    "delete from deliveries where task = $1",
+    "delete from journal where task = $1",
+    "delete from jobs where task = $1",
+    "delete from tasks where id = $1",
+];
+
+pub(super) const FORGET_LOGS: &str =
+    "delete from artifacts where task is null and created_at <= $1 returning sha256";
+
+pub(super) const FORGET_INPUTS: &str =
+    "delete from deliveries where state <> 'new' and settled_at <= $1";
 
 pub(super) const NAMED: &str = "select count(*) from artifacts where sha256 = $1";

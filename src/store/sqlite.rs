@@ -12,16 +12,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::artifacts::Files;
 use super::commit::{append, commit, create, must_exist, supersede, to_json};
+use super::forget::forget;
 use super::open::connect;
 use super::types::rank;
 use super::writer::{Writer, watch_others};
 use super::{
     Arrival, Artifact, ArtifactKind, Claim, Clock, CommitError, Content, DataLock, Decision,
     Delivered, Filter, Input, InputId, Job, JournalLine, LeaseError, MAX_BODY_BYTES, MakeTask,
-    Outcome, Pending, Record, Steps, Store, StoreError, TaskFilter, Version, rows, sql,
+    Outcome, Pending, Record, Steps, Store, StoreError, TaskFilter, Version, jobs, rows, sql,
 };
 use crate::domain::event::Event;
 use crate::domain::ident::{Digest, TaskId, Time};
+use crate::domain::task::Task;
 
 pub(super) struct Sqlite {
     writer: Writer,
@@ -201,30 +203,8 @@ impl Store for Sqlite {
         self.writer
             .write("claim", move |c| {
                 Box::pin(async move {
-                    supersede(c, now, Some(&holder)).await?;
-                    let row: Option<(i64, i64, String, i64, i64)> = sqlx::query_as(sql::CLAIM)
-                        .bind(tasks)
-                        .bind(kinds)
-                        .bind(holder)
-                        .bind(now.0)
-                        .bind(lease_until.0)
-                        .fetch_optional(c)
-                        .await?;
-                    let Some((job, task, effect, epoch, attempts)) = row else {
-                        return Ok(None);
-                    };
-                    let effect =
-                        serde_json::from_str(&effect).map_err(|why| StoreError::Corrupt {
-                            what: format!("job {job} cannot be read: {why}"),
-                        })?;
-                    Ok(Some(Claim {
-                        job,
-                        task: TaskId(task),
-                        effect,
-                        epoch: rows::count(epoch)?,
-                        attempt: rows::count(attempts)?,
-                        lease_until,
-                    }))
+                    let lets_through = (tasks, kinds);
+                    jobs::claim(c, lets_through, &holder, now, lease_until).await
                 })
             })
             .await
@@ -315,15 +295,7 @@ impl Store for Sqlite {
         let now = self.clock.now();
         self.writer
             .write("recover", move |c| {
-                Box::pin(async move {
-                    let found = sqlx::query_as(sql::RECOVER)
-                        .bind(&holder)
-                        .bind(now.0)
-                        .fetch_all(&mut *c)
-                        .await?;
-                    supersede(c, now, Some(&holder)).await?;
-                    found.into_iter().map(rows::job).collect()
-                })
+                Box::pin(async move { jobs::recover(c, &holder, now).await })
             })
             .await
     }
@@ -460,6 +432,15 @@ impl Store for Sqlite {
             .await?;
         self.remove_unnamed(ListFiles::These(dropped)).await?;
         Ok(())
+    }
+
+    async fn forget(&self, ended: Time, settled: Time) -> Result<Vec<Task>, StoreError> {
+        let (tasks, digests) = self
+            .writer
+            .write("forget", move |c| Box::pin(forget(c, ended, settled)))
+            .await?;
+        self.remove_unnamed(ListFiles::These(digests)).await?;
+        Ok(tasks)
     }
 
     async fn prune_artifacts(&self) -> Result<u64, StoreError> {

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use tokio::sync::watch;
 
+use super::lease::Lease;
 use super::{BACK_OFF_SECS, MAX_ATTEMPTS, Watching, Worker};
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, RunOutcome};
@@ -13,32 +14,43 @@ use crate::domain::report::{self, Voice};
 use crate::domain::task::{Ending, Failure, FailureClass, Outstanding, Stage, Task};
 use crate::forge::{self, Forge, Leave, Place, PullRequest, Status};
 use crate::run::{self, Halt, RunError, Watch};
-use crate::store::{ArtifactKind, Claim, StoreError};
+use crate::store::{self, ArtifactKind, Claim, StoreError};
 
 impl Worker {
     /// Does one job. Gives its answers.
     pub(super) async fn job(
         &self,
         claim: &Claim,
+        lease: &Lease,
         task: &Task,
         halt: &watch::Sender<Option<Halt>>,
     ) -> Result<Vec<Event>, Trouble> {
+        if claim.attempt > most_attempts(&claim.effect) {
+            return Ok(given_up(&claim.effect, &lost_each_time(claim)));
+        }
         match &claim.effect {
             Effect::Run { run } => self.run(claim, task, *run, halt).await,
             Effect::Check { run, head } => self.check(claim, task, *run, head, halt).await,
             Effect::Cancel { run } => {
-                if task.run == *run || task.is_final() {
-                    let halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(halt) = halts.get(&claim.task) {
-                        halt.send_replace(Some(Halt::Stop));
-                    }
+                let halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(halt) = halts.get(&(claim.task, *run)) {
+                    halt.send_replace(Some(Halt::Stop));
                 }
                 Ok(Vec::new())
             }
-            Effect::Publish => self.publish(claim, task).await,
-            Effect::OpenPull { revision } => self.open_pull(claim, task, *revision).await,
-            Effect::Tell { entry } => self.tell(claim, task, *entry).await,
-            Effect::CleanUp { patch, branch } => self.clean_up(claim, task, *patch, branch).await,
+            Effect::Publish => {
+                self.hold(claim, lease).await?;
+                self.publish(claim, task).await
+            }
+            Effect::OpenPull { revision } => self.open_pull(claim, lease, task, *revision).await,
+            Effect::Tell { entry } => {
+                self.hold(claim, lease).await?;
+                self.tell(claim, task, *entry).await
+            }
+            Effect::CleanUp { patch, branch } => {
+                self.hold(claim, lease).await?;
+                self.clean_up(claim, task, *patch, branch).await
+            }
             Effect::Wait { timer, .. } => Ok(vec![Event::TimerFired { timer: *timer }]),
         }
     }
@@ -50,7 +62,8 @@ impl Worker {
         run: u32,
         halt: &watch::Sender<Option<Halt>>,
     ) -> Result<Vec<Event>, Trouble> {
-        if task.outstanding() != Some(Outstanding::Run(run)) {
+        let _registered = self.register((claim.task, run), halt);
+        if !self.is_asked_still(claim, run).await? {
             return Ok(Vec::new());
         }
         if let Stage::Running {
@@ -61,9 +74,6 @@ impl Worker {
                 run,
                 outcome: RunOutcome::Cancelled,
             }]);
-        }
-        if claim.attempt > MAX_ATTEMPTS {
-            return Ok(vec![ended(run, too_many(claim))]);
         }
         let mut task = task.clone();
         task.run = run;
@@ -79,7 +89,6 @@ impl Worker {
             .await?;
         let bench = self.world.bench(&task).await?;
         let agent = self.world.agent(&task);
-        let _registered = self.register(claim.task, halt);
         let outcome =
             run::execute(&bench, &task, agent.as_ref(), &watching, halt.subscribe()).await?;
         Ok(vec![Event::RunEnded { run, outcome }])
@@ -93,11 +102,9 @@ impl Worker {
         head: &CommitId,
         halt: &watch::Sender<Option<Halt>>,
     ) -> Result<Vec<Event>, Trouble> {
-        if task.outstanding() != Some(Outstanding::Run(run)) {
+        let _registered = self.register((claim.task, run), halt);
+        if !self.is_asked_still(claim, run).await? {
             return Ok(Vec::new());
-        }
-        if claim.attempt > MAX_ATTEMPTS {
-            return Ok(vec![ended(run, too_many(claim))]);
         }
         self.world.fetch(task, head).await?;
         let bench = self.world.bench(task).await?;
@@ -105,7 +112,6 @@ impl Worker {
             worker: self,
             claim,
         };
-        let _registered = self.register(claim.task, halt);
         let commits = (&task.base, head);
         let scope = &task.brief.scope;
         let judged = run::check(
@@ -117,8 +123,12 @@ impl Worker {
             &watching,
             halt.subscribe(),
         )
-        .await?;
-        Ok(vec![match judged {
+        .await;
+        // Stopped, since nobody asks for it any more: done, so that its lane is free.
+        if *halt.borrow() == Some(Halt::Stop) {
+            return Ok(Vec::new());
+        }
+        Ok(vec![match judged? {
             Ok(judged) => Event::Checked {
                 run,
                 head: head.clone(),
@@ -128,6 +138,14 @@ impl Worker {
             },
             Err(failure) => ended(run, failure),
         }])
+    }
+
+    /// Whether the run is still what the task waits for. Asked after it can be halted, so that a cancel came either
+    /// before, and the task says so, or finds it.
+    async fn is_asked_still(&self, claim: &Claim, run: u32) -> Result<bool, Trouble> {
+        let record = self.store.load(claim.task).await?;
+        let asked = record.and_then(|record| record.task.outstanding());
+        Ok(asked == Some(Outstanding::Run(run)))
     }
 
     /// Makes the forge show the task as it is now.
@@ -198,6 +216,7 @@ impl Worker {
     async fn open_pull(
         &self,
         claim: &Claim,
+        lease: &Lease,
         task: &Task,
         revision: u32,
     ) -> Result<Vec<Event>, Trouble> {
@@ -211,6 +230,7 @@ impl Worker {
         if task.outstanding() != Some(Outstanding::Pull(revision)) {
             return Ok(Vec::new());
         }
+        self.hold(claim, lease).await?;
         let (forge, voice) = self.world.forge(task);
         let head = &result.result.head;
         let expected = task.pull.as_ref().map(|pull| &pull.head);
@@ -338,6 +358,8 @@ pub(super) enum Trouble {
     Host(String),
     /// It is tried again.
     Later { why: String, after_secs: u64 },
+    /// It is tried again as well, but only so often.
+    Broken(String),
 }
 
 impl Trouble {
@@ -347,11 +369,10 @@ impl Trouble {
         match error {
             forge::Error::Unavailable { .. } => Some(Self::Host(why)),
             forge::Error::Retry { after_secs, .. } => {
-                let index = usize::try_from(claim.attempt.saturating_sub(1)).unwrap_or(usize::MAX);
-                let own = BACK_OFF_SECS.get(index)?;
-                Some(Self::Later {
+                let own = back_off(claim.attempt);
+                (claim.attempt < most_attempts(&claim.effect)).then(|| Self::Later {
                     why,
-                    after_secs: after_secs.unwrap_or(*own).max(*own),
+                    after_secs: after_secs.unwrap_or(own).max(own),
                 })
             }
             forge::Error::Auth { .. }
@@ -368,10 +389,7 @@ impl From<RunError> for Trouble {
         match error {
             RunError::Lost => Self::Lost,
             RunError::Host(why) => Self::Host(why),
-            RunError::Broken(why) => {
-                tracing::warn!(%why, "a run broke");
-                Self::Later { why, after_secs: 0 }
-            }
+            RunError::Broken(why) => Self::Broken(why),
         }
     }
 }
@@ -398,14 +416,53 @@ fn ended(run: u32, failure: Failure) -> Event {
     Event::RunEnded { run, outcome }
 }
 
-fn too_many(claim: &Claim) -> Failure {
-    Failure {
-        class: FailureClass::Infra,
-        message: format!(
-            "the run was begun {} times and lost each time at the same step",
-            claim.attempt - 1
-        ),
+fn lost_each_time(claim: &Claim) -> String {
+    format!(
+        "it was begun {} times and lost each time at the same step",
+        claim.attempt - 1
+    )
+}
+
+/// Seconds to wait after this many tries.
+pub(super) fn back_off(attempt: u32) -> u64 {
+    let index = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
+    let longest = store::MAX_BACK_OFF_SECS;
+    BACK_OFF_SECS.get(index).copied().unwrap_or(longest)
+}
+
+/// Claims of a job without a step further; then it is given up.
+pub(super) fn most_attempts(effect: &Effect) -> u32 {
+    match effect {
+        Effect::Run { .. } | Effect::Check { .. } => MAX_ATTEMPTS,
+        Effect::Cancel { .. }
+        | Effect::Publish
+        | Effect::OpenPull { .. }
+        | Effect::Tell { .. }
+        | Effect::CleanUp { .. }
+        | Effect::Wait { .. } => MAX_ATTEMPTS + 2,
+    }
+}
+
+/// The answer of a job that is not tried again. What only shows the task has none: the next change shows it.
+pub(super) fn given_up(effect: &Effect, why: &str) -> Vec<Event> {
+    let failure = |class| Failure {
+        class,
+        message: why.to_owned(),
         tail: String::new(),
+    };
+    match effect {
+        Effect::Run { run } | Effect::Check { run, .. } => {
+            vec![ended(*run, failure(FailureClass::Infra))]
+        }
+        Effect::OpenPull { revision } => vec![Event::PublishFailed {
+            revision: *revision,
+            failure: failure(FailureClass::Forge),
+        }],
+        Effect::CleanUp { .. } => vec![Event::CleanedUp {
+            left: vec![format!("whatever is left: {why}")],
+        }],
+        Effect::Wait { timer, .. } => vec![Event::TimerFired { timer: *timer }],
+        Effect::Cancel { .. } | Effect::Publish | Effect::Tell { .. } => Vec::new(),
     }
 }
 

@@ -47,11 +47,13 @@ esac
 enum Typed {
     /// `prentice run`, with the agent of this word and this check.
     Run(&'static str, &'static str),
+    /// The same with the agent that fixes it, killed at this point.
+    Killed(&'static str),
     /// `prentice tasks`, with these words.
     Tasks(&'static [&'static str]),
 }
 
-use Typed::{Run, Tasks};
+use Typed::{Killed, Run, Tasks};
 
 /// One way from a world to another, by one command.
 struct Road {
@@ -67,7 +69,7 @@ struct Road {
 
 const CHECK: &str = "sh t.sh";
 
-const ROADS: [Road; 6] = [
+const ROADS: [Road; 8] = [
     Road {
         name: "run",
         before: &[],
@@ -108,6 +110,21 @@ const ROADS: [Road; 6] = [
         before: &[Run("fix", "true")],
         command: Tasks(&["reject", "T-1", "not", "now"]),
         ends: "rejected",
+        shared_until: None,
+    },
+    // The branch is there, but nobody was told so.
+    Road {
+        name: "killed publishing, then reject",
+        before: &[Killed("after ref agent/1-value-should-be-two#1")],
+        command: Tasks(&["reject", "T-1", "not", "now"]),
+        ends: "rejected",
+        shared_until: None,
+    },
+    Road {
+        name: "killed publishing, then stop",
+        before: &[Killed("after rename T-1/pull.json#1")],
+        command: Tasks(&["stop", "T-1"]),
+        ends: "stopped",
         shared_until: None,
     },
 ];
@@ -169,8 +186,13 @@ impl World {
             world.git(words);
         }
         for typed in road.before {
-            let status = world.start(*typed, None).wait().unwrap();
-            assert!(status.code().is_some_and(|code| code == 0 || code == 7));
+            let at = match typed {
+                Killed(point) => Some(*point),
+                Run(..) | Tasks(_) => None,
+            };
+            let status = world.start(*typed, at).wait().unwrap();
+            assert_eq!(was_killed(status), at.is_some(), "{}", world.printed());
+            assert!(at.is_some() || matches!(status.code(), Some(0 | 7)));
         }
         world.copy("now", "begin");
         world
@@ -231,6 +253,10 @@ impl World {
     /// Starts a command; with `crash` it ends itself at that point (`never` = at none), and its points are listed.
     fn start(&self, typed: Typed, crash: Option<&str>) -> Child {
         let mut command = self.program();
+        let typed = match typed {
+            Killed(_) => Run("fix", "true"),
+            typed => typed,
+        };
         match typed {
             Run(word, check) => command
                 .arg("run")
@@ -240,6 +266,7 @@ impl World {
                 .args(["--verify", check, "--agent-cmd"])
                 .arg(format!("sh agent.sh {word} {}", self.mark)),
             Tasks(words) => command.arg("tasks").args(words),
+            Killed(_) => unreachable!("it is a run"),
         };
         if let Some(crash) = crash {
             command
@@ -279,7 +306,16 @@ impl World {
 
     /// The next starts after a kill, until there is nothing left to do.
     fn go_on(&self, road: &Road, by_number: bool) -> Result<(), String> {
+        // What was killed before would go on by itself; it is the command that is to meet it.
+        let is_cut = road.before.iter().any(|typed| matches!(typed, Killed(_)));
         for _ in 0..2 {
+            if is_cut && !self.heard(road.command) && !self.has_input() {
+                let status = self.start(road.command, None).wait().unwrap();
+                if status.code() != Some(0) {
+                    return Err(format!("the command ended as {status}: {}", self.printed()));
+                }
+                return Ok(());
+            }
             let words: &[&str] = match by_number && self.is_known() {
                 true => &["resume", "T-1"],
                 false => &["resume"],
@@ -307,11 +343,17 @@ impl World {
         self.read(|_, _, _| ()).is_some()
     }
 
+    /// Whether something arrived that is not decided yet.
+    fn has_input(&self) -> bool {
+        self.read(|_, _, left| left.inputs > 0).unwrap_or(false)
+    }
+
     /// Whether the journal has what the command does.
     fn heard(&self, typed: Typed) -> bool {
         let wanted = move |event: &Event| match typed {
-            Run(..) => true,
+            Run(..) | Killed(_) => true,
             Tasks(words) => match event {
+                Event::Stopped { .. } => words.first() == Some(&"stop"),
                 Event::Approved { .. } => words.first() == Some(&"approve"),
                 Event::Answered { .. } => words.first() == Some(&"answer"),
                 Event::Rejected { .. } => words.first() == Some(&"reject"),
@@ -349,6 +391,7 @@ impl World {
             };
             let pending = store.pending().await.unwrap();
             // By a clock that stands at nought nothing is due, so that `later` has all.
+            left.inputs = pending.inputs;
             left.jobs = pending.inputs + pending.due + pending.in_flight;
             for job in store.jobs(TASK).await.unwrap() {
                 use prentice::store::{JobKind, JobState};
@@ -375,6 +418,9 @@ impl World {
             }
             if left.tasks != 1 {
                 wrong.push(format!("{} tasks", left.tasks));
+            }
+            if crate::worker::replay(TASK, &journal) != *task {
+                wrong.push("the journal tells of another task than the one stored".to_owned());
             }
             let mut results = BTreeSet::new();
             let mut names = Vec::new();
@@ -568,6 +614,7 @@ impl World {
 #[derive(Default)]
 struct Left {
     tasks: usize,
+    inputs: u64,
     jobs: u64,
     artifacts: BTreeMap<&'static str, usize>,
 }
@@ -638,7 +685,7 @@ fn without_times(text: &str) -> String {
     let all = [
         (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?Z?", "TIME"),
         (r"\b\d\d:\d\d UTC", "TIME"),
-        (r#""(\w+_ms|millis|at)":\d+"#, "\"$1\":0"),
+        (r#""(\w+_ms|millis|at|\w+_at)":\d+"#, "\"$1\":0"),
         (r"\b\d+(\.\d+)? (ms|s|min)\b", "DURATION"),
     ];
     all.iter().fold(text.to_owned(), |text, (pattern, word)| {
@@ -705,6 +752,14 @@ fn undisturbed(world: &World, road: &Road) -> (Sight, Vec<String>) {
         .sight()
         .unwrap_or_else(|wrong| panic!("{}: {wrong}", road.name));
     assert_eq!(sight.stage, road.ends, "{}", road.name);
+    if matches!(road.ends, "rejected" | "stopped") {
+        let branches: Vec<_> = sight
+            .refs
+            .keys()
+            .filter(|name| name.contains("agent"))
+            .collect();
+        assert!(branches.is_empty(), "{}: {branches:?} are left", road.name);
+    }
     (sight, world.points())
 }
 

@@ -24,3 +24,4 @@ mod sandbox;
 mod skip;
 mod store;
 mod tidy;
+mod worker;

@@ -1,10 +1,13 @@
 //! Ring 1, exhaustive: every task that can be reached within the bounds, and every event at it.
 //!
-//! Bounds: 2 rounds, 2 attempts, 1 retry, 1 edit, 1 human push, 2 restarts, and stale answers at
-//! every state. A bug in `decide` that any sequence within them can show is shown here.
+//! Bounds: 2 rounds, 2 attempts, 1 retry, 1 edit, 1 human push, 2 restarts, any two of (a person takes over,
+//! interrupts, refuses one request; the agent asks), and at every state every answer to an older question and
+//! every approval of an older result. A bug in `decide` that any sequence within them can show is shown here.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::mem::{Discriminant, discriminant};
+use std::sync::LazyLock;
 
 use prentice::domain::brief::{Brief, Criterion, Survey};
 use prentice::domain::decide::{Decision, decide};
@@ -16,14 +19,22 @@ use prentice::domain::ident::{CommitId, Digest, TaskId, Time};
 use prentice::domain::settings::Settings;
 use prentice::domain::task::{
     About, AgentSpec, ApprovalOf, Claims, Failure, FailureClass, IssueRef, NewTask, Outstanding,
-    Pull, Question, RunFacts, RunResult, Stage, Step, Task, Waiting,
+    Pull, Question, Revision, RunFacts, RunResult, Stage, Step, Task, Waiting,
 };
 
 const AT: Time = Time(1_795_184_405_000);
 
+/// Runs and questions that were before each exploration begins.
+const OLDER: u32 = 2;
+
+/// Tasks that can be reached and that `decide` can tell apart. Another number is another machine: look why.
+const STATES: usize = 729_444;
+
 fn commit(letter: char) -> CommitId {
     letter.to_string().repeat(40).parse().unwrap()
 }
+
+static NEW: LazyLock<Box<NewTask>> = LazyLock::new(|| Box::new(new_task(brief("fits", 1))));
 
 fn brief(text: &str, criteria: usize) -> Brief {
     Brief {
@@ -59,8 +70,8 @@ fn small_settings() -> Settings {
     settings
 }
 
-fn proposed(brief: Brief) -> Task {
-    let new = NewTask {
+fn new_task(brief: Brief) -> NewTask {
+    NewTask {
         issue: IssueRef {
             forge: "local".into(),
             repository: "/r".into(),
@@ -78,12 +89,19 @@ fn proposed(brief: Brief) -> Task {
             argv: vec!["true".into()],
         },
         accepted_at: AT,
-    };
-    new.proposed(TaskId(1), "agent/1-x".into(), AT)
+    }
+}
+
+fn proposed(brief: Brief) -> Task {
+    let mut task = new_task(brief).proposed(TaskId(1), "agent/1-x".into(), AT);
+    // As if there had been others, so that there are older numbers from the beginning.
+    (task.run, task.asked) = (OLDER, OLDER);
+    task
 }
 
 fn seen(code: i32) -> Seen {
     Seen {
+        doubt: None,
         exit: Exit::Code { code },
         duration_ms: 1,
         log: LogRef {
@@ -92,7 +110,6 @@ fn seen(code: i32) -> Seen {
             left_out: 0,
         },
         tail: String::new(),
-        doubt: None,
     }
 }
 
@@ -140,6 +157,8 @@ fn failure(class: FailureClass) -> Failure {
     }
 }
 
+static ENDINGS: LazyLock<Vec<RunOutcome>> = LazyLock::new(endings);
+
 /// All ways one run can end.
 fn endings() -> Vec<RunOutcome> {
     let ask = |gate| finding(gate, Outcome::Ask);
@@ -186,7 +205,7 @@ struct Budget {
     edits: u8,
     pushes: u8,
     restarts: u8,
-    /// One of: taking over, interrupting, the agent asking, refusing one request.
+    /// Each is one of: taking over, interrupting, the agent asking, refusing one request.
     others: u8,
 }
 
@@ -199,42 +218,72 @@ impl World {
     /// What `decide` can tell apart: it compares numbers of runs, questions and revisions only for
     /// equality with the current one, and never reads notes, approvals or kept work back. Two tasks that differ
     /// only in those have the same future, so one of them is enough.
-    fn key(&self) -> (Task, Budget) {
-        let mut task = self.task.clone();
-        let current = |run: u32| u32::from(run == self.task.run);
-        match &mut task.stage {
+    ///
+    /// As 128 bits, since there are many; a field that is new has to be named here.
+    fn key(&self) -> u128 {
+        let Task {
+            id: _,
+            issue: _,
+            requester: _,
+            brief,
+            edited,
+            brief_edits: _,
+            survey: _,
+            settings: _,
+            base: _,
+            base_branch: _,
+            branch: _,
+            agent: _,
+            accepted_at: _,
+            stage,
+            since: _,
+            run,
+            started,
+            round,
+            rounds_granted,
+            auto_retries,
+            asked: _,
+            revision,
+            unfinished: _,
+            pull,
+            ours: _,
+            kept: _,
+            notes: _,
+            approvals: _,
+            issue_edited_at: _,
+        } = &self.task;
+        let mut stage = stage.clone();
+        let current = |number: u32| u32::from(number == *run);
+        match &mut stage {
             Stage::Queued { run, .. } | Stage::Running { run, .. } => *run = current(*run),
             Stage::InReview {
                 checking: Some(run),
                 ..
             } => *run = current(*run),
+            Stage::Publishing { revision: number } => {
+                let newest = revision.as_ref().map(|newest| newest.number);
+                *number = u32::from(newest == Some(*number));
+            }
             _ => {}
         }
-        if let Some(revision) = &mut task.revision {
-            if let Stage::Publishing { revision: number } = &mut task.stage {
-                *number = u32::from(*number == revision.number);
+        let text = (
+            brief.digest.as_str(),
+            edited.as_ref().map(|brief| brief.digest.as_str()),
+        );
+        let counts = (started, round, rounds_granted, auto_retries);
+        let made = revision
+            .as_ref()
+            .map(|newest| (&newest.result, &newest.granted, current(newest.run)));
+        let half = |seed: u8| {
+            let mut hasher = DefaultHasher::new();
+            seed.hash(&mut hasher);
+            stage.hash(&mut hasher);
+            if !self.task.is_final() {
+                (text, counts, made, pull, self.left).hash(&mut hasher);
             }
-            (revision.number, revision.run, revision.theirs) = (1, 1, false);
-        }
-        (task.run, task.asked, task.brief_edits) = (0, 0, 0);
-        if task.is_final() {
-            (task.revision, task.pull, task.round, task.auto_retries) = (None, None, 0, 0);
-            return (
-                task,
-                Budget {
-                    retries: 0,
-                    edits: 0,
-                    pushes: 0,
-                    restarts: 0,
-                    others: 0,
-                },
-            );
-        }
-        task.notes.clear();
-        task.approvals.clear();
-        task.unfinished = None;
-        (task.kept, task.issue_edited_at) = (None, None);
-        (task, self.left)
+            u128::from(hasher.finish())
+        };
+        half(1) << 64 | half(2)
     }
 }
 
@@ -246,17 +295,17 @@ fn possible(world: &World) -> Vec<(Event, Budget)> {
     match task.outstanding() {
         Some(Outstanding::Run(run)) => match &task.stage {
             Stage::InReview { head, .. } => {
-                let (head, evidence) = (head.clone(), evidence(0));
-                all.push((
-                    Event::Checked {
+                for findings in [vec![], vec![finding(Gate::Protected, Outcome::Ask)]] {
+                    let (head, evidence) = (head.clone(), evidence(0));
+                    let checked = Event::Checked {
                         run,
                         head,
                         files: vec![],
                         evidence,
-                        findings: vec![],
-                    },
-                    left,
-                ));
+                        findings,
+                    };
+                    all.push((checked, left));
+                }
                 let failed = RunOutcome::Failed {
                     failure: failure(FailureClass::Setup),
                     kept: None,
@@ -297,7 +346,7 @@ fn possible(world: &World) -> Vec<(Event, Budget)> {
                     all.push((Event::WentQuiet { run }, left));
                     all.push((Event::Heard { run }, left));
                 }
-                for outcome in endings() {
+                for outcome in ENDINGS.iter().cloned() {
                     let left = match outcome {
                         RunOutcome::Interrupted { .. } if left.others == 0 => continue,
                         RunOutcome::Interrupted { .. } => Budget {
@@ -505,66 +554,134 @@ fn acts(task: &Task, left: Budget) -> Vec<(Event, Budget)> {
     all
 }
 
-/// Answers to questions that are not asked now.
-fn stale(task: &Task) -> Vec<Event> {
-    let old_run = match task.outstanding() {
-        Some(Outstanding::Run(run)) => run + 1,
-        _ => task.run,
-    };
-    let old_revision = match task.outstanding() {
-        Some(Outstanding::Pull(revision)) => revision + 1,
-        _ => task.revision.as_ref().map_or(1, |revision| revision.number),
-    };
-    let pull = Pull {
-        number: 1,
-        location: String::new(),
-        head: commit('e'),
-    };
-    let mut all = vec![
-        Event::RunStarted {
-            run: old_run,
-            attempt: 1,
-        },
-        Event::Progressed {
-            run: old_run,
-            step: Step::Base,
-        },
-        Event::WentQuiet { run: old_run },
-        Event::Heard { run: old_run },
-        Event::Checked {
-            run: old_run,
-            head: commit('e'),
-            files: vec![],
-            evidence: vec![],
-            findings: vec![],
-        },
-        Event::Published {
-            revision: old_revision,
-            pull,
-        },
-        Event::PublishFailed {
-            revision: old_revision,
-            failure: failure(FailureClass::Forge),
-        },
-        Event::TimerFired {
-            timer: Timer::Ask {
-                asked: task.asked + 1,
+/// Answers to questions that are not asked now: every older number, and the next.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Asked {
+    /// The run that is asked for now, else one that never will be.
+    run: u32,
+    revision: u32,
+    question: u32,
+    clean_up: bool,
+    /// The newest of each.
+    newest: [u32; 3],
+}
+
+impl Asked {
+    fn of(task: &Task) -> Self {
+        let outstanding = task.outstanding();
+        let revision = task.revision.as_ref().map_or(0, |newest| newest.number);
+        let asking = match &task.stage {
+            Stage::Asking { .. }
+            | Stage::InReview {
+                closing: Some(_), ..
+            } => task.asked,
+            _ => u32::MAX,
+        };
+        Self {
+            run: match outstanding {
+                Some(Outstanding::Run(run)) => run,
+                _ => u32::MAX,
             },
-        },
-        Event::TimerFired {
-            timer: Timer::Close {
-                asked: task.asked + 1,
+            revision: match outstanding {
+                Some(Outstanding::Pull(revision)) => revision,
+                _ => u32::MAX,
             },
-        },
-    ];
-    all.extend(endings().into_iter().map(|outcome| Event::RunEnded {
-        run: old_run,
-        outcome,
-    }));
-    if task.outstanding() != Some(Outstanding::CleanUp) {
-        all.push(Event::CleanedUp { left: vec![] });
+            question: asking,
+            clean_up: outstanding == Some(Outstanding::CleanUp),
+            newest: [task.run, revision, task.asked],
+        }
     }
-    all
+
+    fn stale(&self) -> Vec<Event> {
+        let [run, revision, question] = self.newest;
+        let others = |now: u32, newest: u32| (0..=newest + 1).filter(move |number| *number != now);
+        let mut all = Vec::new();
+        for run in others(self.run, run) {
+            let head = commit('d');
+            all.extend([
+                Event::RunStarted { run, attempt: 1 },
+                Event::Progressed {
+                    run,
+                    step: Step::Base,
+                },
+                Event::WentQuiet { run },
+                Event::Heard { run },
+                Event::Checked {
+                    run,
+                    head,
+                    files: vec![],
+                    evidence: vec![],
+                    findings: vec![],
+                },
+            ]);
+            // One ending is as good as another where none is looked at; of the newest and the next all are tried.
+            let most = if run + 1 >= self.newest[0] {
+                ENDINGS.len()
+            } else {
+                1
+            };
+            let endings = ENDINGS.iter().take(most).cloned();
+            all.extend(endings.map(|outcome| Event::RunEnded { run, outcome }));
+        }
+        if self.run != u32::MAX {
+            // The right run, but of a head that is not there.
+            all.push(Event::Checked {
+                run: self.run,
+                head: commit('e'),
+                files: vec![],
+                evidence: vec![],
+                findings: vec![],
+            });
+        }
+        for revision in others(self.revision, revision) {
+            let pull = Pull {
+                number: 1,
+                location: String::new(),
+                head: commit('e'),
+            };
+            let failure = failure(FailureClass::Forge);
+            all.push(Event::Published { revision, pull });
+            all.push(Event::PublishFailed { revision, failure });
+        }
+        for asked in others(self.question, question) {
+            for timer in [Timer::Ask { asked }, Timer::Close { asked }] {
+                all.push(Event::TimerFired { timer });
+            }
+        }
+        if !self.clean_up {
+            all.push(Event::CleanedUp { left: vec![] });
+        }
+        all
+    }
+}
+
+/// A yes or no to something that was asked before, or never.
+fn outdated(task: &Task) -> Vec<Event> {
+    let newest = task.revision.as_ref().map_or(0, |newest| newest.number);
+    let others = |now: u32| (0..=now + 1).filter(move |number| *number != now);
+    let briefs = others(task.brief_number()).map(|number| Target::Brief { number });
+    let revisions = others(newest).map(|number| Target::Revision { number });
+    let digits = Target::Digest {
+        digits: "0123456".into(),
+    };
+    let by = || "dana".to_owned();
+    let acts = |target: Target| {
+        let approved = Event::Approved {
+            by: by(),
+            target: Some(target.clone()),
+        };
+        let rejected = Event::Rejected {
+            by: by(),
+            target: Some(target),
+            reason: None,
+        };
+        [approved, rejected]
+    };
+    briefs
+        .chain(revisions)
+        .chain([digits])
+        .flat_map(acts)
+        .collect()
 }
 
 fn stage_name(stage: &Stage) -> &'static str {
@@ -632,6 +749,58 @@ fn check_move(before: &Task, event: &Event, after: &Task, effects: &[Effect]) {
     } else {
         assert!(asked.is_empty(), "asked twice: {}", told());
     }
+    // A run that is asked for no longer and did not answer is stopped, wherever it is; nothing else is.
+    let answered = matches!(event, Event::RunEnded { .. } | Event::Checked { .. });
+    let stopping = |task: &Task| {
+        matches!(
+            task.stage,
+            Stage::Running {
+                stopping: Some(_),
+                ..
+            }
+        )
+    };
+    let cancelled: Vec<u32> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Cancel { run } => Some(*run),
+            _ => None,
+        })
+        .collect();
+    let expected = match before.outstanding() {
+        Some(Outstanding::Run(run))
+            if !answered
+                && (after.outstanding() != before.outstanding()
+                    || stopping(after) && !stopping(before)) =>
+        {
+            vec![run]
+        }
+        _ => Vec::new(),
+    };
+    assert_eq!(cancelled, expected, "{}", told());
+    // What was granted was granted to the commit that is there.
+    if let Some(newest) = after
+        .revision
+        .as_ref()
+        .filter(|newest| !newest.granted.is_empty())
+    {
+        let head = &newest.result.head;
+        let was = before.revision.as_ref();
+        let granted_now = matches!(event, Event::Approved { .. });
+        let same = |was: &Revision| was.result.head == *head && was.granted == newest.granted;
+        assert!(granted_now || was.is_some_and(same), "{}", told());
+        if let Stage::InReview { head: shown, .. } = &after.stage {
+            assert_eq!(shown, head, "an approval of another commit: {}", told());
+        }
+    }
+    // Only what the newest run made is published: a person's commit that came after it is not published over.
+    if effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::OpenPull { .. }))
+    {
+        let made_by = after.revision.as_ref().map(|newest| newest.run);
+        assert_eq!(made_by, Some(after.run), "{}", told());
+    }
     assert_eq!(
         effects.last(),
         Some(&Effect::Publish),
@@ -690,6 +859,228 @@ fn check_move(before: &Task, event: &Event, after: &Task, effects: &[Effect]) {
     }
 }
 
+/// All stages, as the table calls them.
+const STAGES: [&str; 14] = [
+    "Proposed",
+    "Queued",
+    "Queued(person)",
+    "Running",
+    "Asking(brief)",
+    "Asking(work)",
+    "AwaitingApproval(brief)",
+    "AwaitingApproval(result)",
+    "AwaitingApproval(round)",
+    "Publishing",
+    "InReview",
+    "TakenOver",
+    "Failed",
+    "Ended",
+];
+
+/// Where one kind of event moves a task, in some state of that stage, and where a person is refused. At every other
+/// stage it means nothing and is ignored.
+struct Row {
+    event: &'static str,
+    /// Stages, or `all`, or `all but` stages.
+    moves: &'static str,
+    refused: &'static str,
+    /// Why it is ignored otherwise, or why nothing is.
+    otherwise: &'static str,
+}
+
+/// The stages that a cell of the table names.
+fn listed(cell: &str) -> BTreeSet<&str> {
+    match (cell.strip_prefix("all but "), cell) {
+        (Some(others), _) => {
+            let others = listed(others);
+            STAGES
+                .into_iter()
+                .filter(|stage| !others.contains(stage))
+                .collect()
+        }
+        (None, "all") => STAGES.into_iter().collect(),
+        (None, some) => some.split(' ').filter(|stage| !stage.is_empty()).collect(),
+    }
+}
+
+/// All kinds of events, in the order of [`Event`].
+const TABLE: [Row; 29] = [
+    Row {
+        event: "requested",
+        moves: "",
+        refused: "",
+        otherwise: "it made the task",
+    },
+    Row {
+        event: "accepted",
+        moves: "Proposed",
+        refused: "all",
+        otherwise: "`refused` tells what is true now",
+    },
+    Row {
+        event: "run-started",
+        moves: "Queued Running",
+        refused: "",
+        otherwise: "nobody asked for that run",
+    },
+    Row {
+        event: "progressed",
+        moves: "Running",
+        refused: "",
+        otherwise: "no run is under way",
+    },
+    Row {
+        event: "went-quiet",
+        moves: "Running",
+        refused: "",
+        otherwise: "no run is under way",
+    },
+    Row {
+        event: "heard",
+        moves: "Running",
+        refused: "",
+        otherwise: "no run is under way",
+    },
+    Row {
+        event: "run-ended",
+        moves: "Queued Running InReview",
+        refused: "",
+        otherwise: "nobody asked for that run; in review it is one of the checks",
+    },
+    Row {
+        event: "checked",
+        moves: "InReview",
+        refused: "",
+        otherwise: "checks alone run only on a person's commit, which is in review",
+    },
+    Row {
+        event: "published",
+        moves: "Publishing",
+        refused: "",
+        otherwise: "nothing is being published",
+    },
+    Row {
+        event: "publish-failed",
+        moves: "Publishing",
+        refused: "",
+        otherwise: "nothing is being published",
+    },
+    Row {
+        event: "cleaned-up",
+        moves: "Ended",
+        refused: "",
+        otherwise: "nothing is cleaned up before the end",
+    },
+    Row {
+        event: "answered",
+        moves: "Asking(brief) Asking(work)",
+        refused: "all but Asking(brief)",
+        otherwise: "a person is told; any words are an answer to the text",
+    },
+    Row {
+        event: "approved",
+        moves: "Proposed AwaitingApproval(brief) AwaitingApproval(result) AwaitingApproval(round) InReview",
+        refused: "all",
+        otherwise: "a person is told",
+    },
+    Row {
+        event: "rejected",
+        moves: "all but Ended",
+        refused: "all",
+        otherwise: "a person is told",
+    },
+    Row {
+        event: "retried",
+        moves: "Asking(work) Failed",
+        refused: "all but Asking(work) Failed",
+        otherwise: "a person is told",
+    },
+    Row {
+        event: "stopped",
+        moves: "all but InReview TakenOver Ended",
+        refused: "InReview TakenOver Ended",
+        otherwise: "asked twice, it is asked once",
+    },
+    Row {
+        event: "resumed",
+        moves: "Queued(person)",
+        refused: "all but Queued(person)",
+        otherwise: "a person is told",
+    },
+    Row {
+        event: "fix-asked",
+        moves: "InReview",
+        refused: "all",
+        otherwise: "a person is told; while it is closing as well",
+    },
+    Row {
+        event: "took-over",
+        moves: "Running Publishing InReview Failed",
+        refused: "all but Running Publishing InReview Failed TakenOver",
+        otherwise: "it is taken over already",
+    },
+    Row {
+        event: "handed-back",
+        moves: "TakenOver",
+        refused: "all but TakenOver",
+        otherwise: "a person is told",
+    },
+    Row {
+        event: "merged",
+        moves: "all but Asking(brief) AwaitingApproval(brief) Ended",
+        refused: "",
+        otherwise: "before there is a result, nothing can be merged",
+    },
+    Row {
+        event: "closed",
+        moves: "all but Proposed Asking(brief) AwaitingApproval(brief) Ended",
+        refused: "",
+        otherwise: "before there is a pull request, none can be closed",
+    },
+    Row {
+        event: "closed-by-bot",
+        moves: "InReview",
+        refused: "",
+        otherwise: "elsewhere no pull request of ours waits for anybody",
+    },
+    Row {
+        event: "reopened",
+        moves: "InReview Failed",
+        refused: "",
+        otherwise: "only what was closed can be; after the end it is a person's",
+    },
+    Row {
+        event: "branch-moved",
+        moves: "Queued Queued(person) Running Asking(work) AwaitingApproval(result) AwaitingApproval(round) Publishing InReview Failed",
+        refused: "",
+        otherwise: "before there is a pull request, the branch is not ours; taken over, it is theirs",
+    },
+    Row {
+        event: "branch-gone",
+        moves: "InReview TakenOver",
+        refused: "",
+        otherwise: "a round in work makes it again",
+    },
+    Row {
+        event: "issue-edited",
+        moves: "all but Ended",
+        refused: "",
+        otherwise: "the record stays as it was",
+    },
+    Row {
+        event: "issue-closed",
+        moves: "Proposed Queued Queued(person) Running Asking(brief) Asking(work) AwaitingApproval(brief) AwaitingApproval(result) Failed",
+        refused: "",
+        otherwise: "once there is a pull request, the issue's state means nothing",
+    },
+    Row {
+        event: "timer-fired",
+        moves: "Asking(brief) Asking(work) InReview",
+        refused: "",
+        otherwise: "nothing waits for a time",
+    },
+];
+
 /// A stage meets a kind of event.
 type Cell = (&'static str, Discriminant<Event>);
 
@@ -705,35 +1096,57 @@ fn every_reachable_task_is_final_or_waits_for_exactly_one_answer() {
         edits: 1,
         pushes: 1,
         restarts: 2,
-        others: 1,
+        others: 2,
     };
     let starts = [brief("fits", 1), brief("says nothing", 0), sensitive];
-    let mut known: HashSet<(Task, Budget)> = HashSet::new();
-    let mut queue: VecDeque<World> = VecDeque::new();
+    let mut known: HashSet<u128> = HashSet::new();
+    let mut stale: HashMap<Asked, Vec<Event>> = HashMap::new();
+    // The newest first, which keeps the list short.
+    let mut queue: Vec<World> = Vec::new();
     for brief in starts {
         let world = World {
             task: proposed(brief),
             left,
         };
         known.insert(world.key());
-        queue.push_back(world);
+        queue.push(world);
     }
     let mut table: HashMap<Cell, (Event, [u64; 3])> = HashMap::new();
     let mut replayed = 0_u64;
-    while let Some(world) = queue.pop_front() {
-        for event in stale(&world.task) {
+    while let Some(world) = queue.pop() {
+        let stage = stage_name(&world.task.stage);
+        let asked = Asked::of(&world.task);
+        for event in stale.entry(asked.clone()).or_insert_with(|| asked.stale()) {
             assert_eq!(
-                decide(&world.task, &event, AT),
+                decide(&world.task, event, AT),
                 Decision::Stale,
                 "{:?} + {event:?}",
                 world.task.stage
             );
-            let key = (stage_name(&world.task.stage), discriminant(&event));
-            table.entry(key).or_insert((event, [0; 3])).1[1] += 1;
+            let key = (stage, discriminant(event));
+            table
+                .entry(key)
+                .or_insert_with(|| (event.clone(), [0; 3]))
+                .1[1] += 1;
         }
+        for event in outdated(&world.task) {
+            let decision = decide(&world.task, &event, AT);
+            assert!(
+                matches!(decision, Decision::Refused(_)),
+                "{:?} + {event:?}",
+                world.task.stage
+            );
+        }
+        let requested = Event::Requested {
+            new: NEW.clone(),
+            branch: String::new(),
+        };
+        assert_eq!(decide(&world.task, &requested, AT), Decision::Stale);
+        let key = (stage, discriminant(&requested));
+        table.entry(key).or_insert_with(|| (requested, [0; 3])).1[1] += 1;
         for (event, left) in possible(&world) {
             let decision = decide(&world.task, &event, AT);
-            let key = (stage_name(&world.task.stage), discriminant(&event));
+            let key = (stage, discriminant(&event));
             let cell = &mut table
                 .entry(key)
                 .or_insert_with(|| (event.clone(), [0; 3]))
@@ -764,7 +1177,7 @@ fn every_reachable_task_is_final_or_waits_for_exactly_one_answer() {
                     replayed += 1;
                     let next = World { task: *task, left };
                     if known.insert(next.key()) {
-                        queue.push_back(next);
+                        queue.push(next);
                     }
                 }
                 Decision::Stale => cell[1] += 1,
@@ -773,16 +1186,52 @@ fn every_reachable_task_is_final_or_waits_for_exactly_one_answer() {
         }
     }
     println!("states {}, moves {replayed}", known.len());
-    let rows: BTreeMap<(&str, String), [u64; 3]> = table
-        .into_iter()
-        .map(|((stage, _), (event, counts))| ((stage, event_name(&event)), counts))
-        .collect();
-    for ((stage, event), [moved, ignored, refused]) in &rows {
-        println!("{stage:24} {event:14} moved {moved:8} ignored {ignored:8} refused {refused:8}");
+    let mut rows: BTreeMap<String, [BTreeSet<&str>; 3]> = BTreeMap::new();
+    for ((stage, _), (event, counts)) in table {
+        let row = rows.entry(event_name(&event)).or_default();
+        for (stages, count) in row.iter_mut().zip(counts) {
+            if count > 0 {
+                stages.insert(stage);
+            }
+        }
     }
-    assert!(
-        known.len() > 1000,
-        "the exploration stopped early: {}",
-        known.len()
+    let mut wrong = Vec::new();
+    for (event, [moved, ignored, refused]) in &rows {
+        let met: BTreeSet<&str> = moved
+            .iter()
+            .chain(ignored)
+            .chain(refused)
+            .copied()
+            .collect();
+        let missing: Vec<&&str> = STAGES
+            .iter()
+            .filter(|stage| !met.contains(**stage))
+            .collect();
+        if !missing.is_empty() {
+            wrong.push(format!("{event} never met {missing:?}"));
+        }
+        let row = TABLE.iter().find(|row| row.event == event);
+        let same = row.is_some_and(|row| {
+            (listed(row.moves), listed(row.refused)) == (moved.clone(), refused.clone())
+        });
+        if !same {
+            wrong.push(format!(
+                "{event}: moves at {moved:?}, is refused at {refused:?}"
+            ));
+        }
+        println!(
+            "{event:14} moves at {:2} of {} stages, is refused at {:2}; otherwise: {}",
+            moved.len(),
+            STAGES.len(),
+            refused.len(),
+            row.map_or("", |row| row.otherwise)
+        );
+    }
+    assert_eq!(
+        rows.len(),
+        TABLE.len(),
+        "events without a row, or rows without an event"
     );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(known.len(), STATES);
 }

@@ -287,6 +287,8 @@ conformance! { sqlite: super::World::sqlite();
     an_effect_with_a_known_key_adds_nothing
     a_timer_is_due_when_the_clock_says_so
     a_job_handed_back_is_due_later_and_counts_only_when_told
+    a_clock_set_back_delays_no_work
+    what_is_old_is_forgotten_but_for_the_newest_and_what_is_not_done
     a_start_hands_back_what_others_left_in_flight
     a_final_task_supersedes_its_work_and_timers_but_not_its_farewell
     a_run_in_flight_at_the_end_is_superseded_when_its_holder_is_gone
@@ -822,6 +824,111 @@ async fn a_job_handed_back_is_due_later_and_counts_only_when_told(w: World) {
         .await
         .unwrap();
     assert_eq!(must_claim(&*store, &lock).await.attempt, 2);
+}
+
+async fn a_clock_set_back_delays_no_work(w: World) {
+    const DAY: i64 = 24 * 60 * 60;
+    let (store, lock) = (w.open().await, w.host());
+    let effects = vec![
+        Effect::Run { run: 1 },
+        Effect::Publish,
+        wait(1, w.now().plus_secs(10)),
+    ];
+    let task = w.task(&*store, effects).await.task.id;
+    w.clock.pass(-DAY);
+    let run = must_claim(&*store, &lock).await;
+    assert_eq!(run.effect, Effect::Run { run: 1 });
+    let publish = must_claim(&*store, &lock).await;
+    // Asked for again in flight, it is due at once when it is done, whatever the clock says then.
+    w.moved(&*store, task, queued(), vec![Effect::Publish])
+        .await;
+    store.finish(&publish, vec![]).await.unwrap();
+    w.clock.pass(-DAY);
+    let publish = must_claim(&*store, &lock).await;
+    assert_eq!(publish.effect, Effect::Publish);
+    store.finish(&publish, vec![]).await.unwrap();
+
+    // What backs off does so for as long as it may, not until the clock is where it was; a timer keeps its time.
+    let later = w.now().plus_secs(30);
+    let handed_back = store.release(&run, later, "broken".to_owned(), true);
+    handed_back.await.unwrap();
+    w.clock.pass(-DAY);
+    store.recover(&lock).await.unwrap();
+    assert_eq!(claim(&*store, &lock).await, None);
+    w.clock.pass(60);
+    assert_eq!(
+        must_claim(&*store, &lock).await.effect,
+        Effect::Run { run: 1 }
+    );
+    w.clock.pass(2 * DAY);
+    assert_eq!(claim(&*store, &lock).await, None);
+    w.clock.pass(DAY);
+    let timer = must_claim(&*store, &lock).await.effect;
+    assert_eq!(JobKind::of(&timer), JobKind::Wait);
+    // In flight when its holder was killed.
+    let here = w.host();
+    w.clock.pass(-DAY);
+    assert_eq!(store.recover(&here).await.unwrap().len(), 2);
+    assert_eq!(
+        must_claim(&*store, &here).await.effect,
+        Effect::Run { run: 1 }
+    );
+}
+
+async fn what_is_old_is_forgotten_but_for_the_newest_and_what_is_not_done(w: World) {
+    const DAY: i64 = 24 * 60 * 60;
+    let store = w.open().await;
+    let log = async |task, text: &str| {
+        let content = Content::Bytes(text.as_bytes().to_vec());
+        let stored = store.put_artifact(task, ArtifactKind::Log, content).await;
+        stored.unwrap().sha256
+    };
+    let has = async |digest: &Digest| store.artifact(digest).await.unwrap().is_some();
+    let clean_up = Effect::CleanUp {
+        patch: false,
+        branch: Vec::new(),
+    };
+    let mut tasks = Vec::new();
+    for effects in [vec![], vec![clean_up], vec![], vec![], vec![]] {
+        tasks.push(w.task(&*store, effects).await.task.id);
+    }
+    let [old, unclean, live, young, newest] = tasks.as_slice() else {
+        panic!("five tasks")
+    };
+    let (of_old, of_young) = (
+        log(Some(*old), "old").await,
+        log(Some(*young), "young").await,
+    );
+    let (shared, of_nobody) = (log(Some(*old), "shared").await, log(None, "verify").await);
+    log(Some(*live), "shared").await;
+    w.moved(&*store, *old, ended(), vec![]).await;
+    for task in [unclean, newest] {
+        w.moved(&*store, *task, ended(), vec![]).await;
+    }
+    w.clock.pass(10 * DAY);
+    w.moved(&*store, *young, ended(), vec![]).await;
+    let (kept, waiting) = (log(None, "verify later").await, w.request(&*store).await);
+    w.clock.pass(DAY);
+    let before = Time(w.now().0 - 5 * DAY * 1000);
+    let forgotten = store.forget(before, before).await.unwrap();
+    assert_eq!(
+        forgotten.iter().map(|task| task.id).collect::<Vec<_>>(),
+        [*old]
+    );
+    assert_eq!(store.load(*old).await.unwrap(), None);
+    assert_eq!(store.journal(*old).await.unwrap(), []);
+    assert_eq!(store.jobs(*old).await.unwrap(), []);
+    let first = store.outcome(InputId(1)).await.unwrap();
+    assert_eq!(first, None, "inbox rows go too");
+    for task in [unclean, live, young, newest] {
+        assert!(store.load(*task).await.unwrap().is_some(), "{task}");
+        assert!(!store.journal(*task).await.unwrap().is_empty(), "{task}");
+    }
+    assert!(!has(&of_old).await && !has(&of_nobody).await);
+    assert!(has(&of_young).await && has(&shared).await && has(&kept).await);
+    // What is not decided yet is never old; and no number is given twice.
+    let born = store.create(waiting, Box::new(|id| born(id, vec![])));
+    assert_eq!(born.await.unwrap().task.id, TaskId(newest.0 + 1));
 }
 
 async fn a_start_hands_back_what_others_left_in_flight(w: World) {

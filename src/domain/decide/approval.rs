@@ -5,9 +5,14 @@
 
 use std::collections::BTreeSet;
 
+use super::next::Next;
+use super::{Decision, NotNow, refused};
 use crate::domain::event::Target;
 use crate::domain::gates::{Cause, Finding};
-use crate::domain::task::{ApprovalOf, Task};
+use crate::domain::ident::CommitId;
+use crate::domain::task::{
+    Approval, ApprovalOf, Ending, Note, NoteKind, Revision, Stage, Task, Waiting,
+};
 
 /// What may be typed to approve what is asked now.
 #[must_use]
@@ -72,5 +77,107 @@ pub(super) fn granted_by(
             }
         }
         (ApprovalOf::Brief { .. } | ApprovalOf::Round { .. }, _) => None,
+    }
+}
+
+impl Next<'_> {
+    /// Whether the newest result is this commit and something about it is not granted.
+    pub(super) fn asks_about(&self, head: &CommitId) -> bool {
+        let revision = self.task.revision.as_ref();
+        revision.is_some_and(|newest| {
+            newest.result.head == *head && newest.open_asks().next().is_some()
+        })
+    }
+
+    pub(super) fn approve(
+        mut self,
+        of: &ApprovalOf,
+        by: &str,
+        target: Option<&Target>,
+    ) -> Decision {
+        let asked = asked_now(&self.task, of);
+        let Some(granted) = granted_by(&self.task, of, target) else {
+            return refused(NotNow::OtherTarget { asked });
+        };
+        let bound_to = match (of, &self.task.revision) {
+            (ApprovalOf::Result, Some(revision)) => revision.result.head.as_str().to_owned(),
+            _ => self.task.brief.digest.as_str().to_owned(),
+        };
+        self.task.approvals.push(Approval {
+            by: by.to_owned(),
+            target: target.map_or_else(
+                || asked.first().cloned().unwrap_or_default(),
+                ToString::to_string,
+            ),
+            bound_to,
+            at: self.at,
+        });
+        match of {
+            ApprovalOf::Brief { .. } => self.first_round(),
+            ApprovalOf::Round { text } => {
+                self.task.rounds_granted += 1;
+                self.next_round(by, text)
+            }
+            ApprovalOf::Result => {
+                let Some(revision) = &mut self.task.revision else {
+                    return Decision::Stale;
+                };
+                revision.granted.extend(granted);
+                let (number, open) = (revision.number, revision.open_asks().count());
+                match self.task.stage.clone() {
+                    Stage::AwaitingApproval { .. } if open == 0 => self.publish(number),
+                    stage => self.keeping_since().to(stage),
+                }
+            }
+        }
+    }
+
+    /// A refusal of what is asked. Of one cause of a result: the work goes on without it. Else final.
+    pub(super) fn reject_asked(
+        mut self,
+        of: &ApprovalOf,
+        by: &str,
+        target: Option<&Target>,
+        reason: &Option<String>,
+    ) -> Decision {
+        if target.is_none() {
+            return self.end(Ending::Rejected, by, reason.clone());
+        }
+        if granted_by(&self.task, of, target).is_none() {
+            return refused(NotNow::OtherTarget {
+                asked: asked_now(&self.task, of),
+            });
+        }
+        match of {
+            ApprovalOf::Brief { .. } => self.end(Ending::Rejected, by, reason.clone()),
+            ApprovalOf::Round { .. } => match self.task.pull.clone() {
+                Some(pull) => self.review(pull.head, None, None),
+                None => self.end(Ending::Rejected, by, reason.clone()),
+            },
+            ApprovalOf::Result => {
+                let refusals: Vec<String> = self
+                    .task
+                    .revision
+                    .iter()
+                    .flat_map(Revision::open_asks)
+                    .map(|finding| finding.reason.clone())
+                    .collect();
+                let text = match reason {
+                    Some(reason) => format!("{}\n{reason}", refusals.join("\n")),
+                    None => refusals.join("\n"),
+                };
+                self.task.kept = self
+                    .task
+                    .revision
+                    .as_ref()
+                    .map(|revision| revision.result.head.clone());
+                self.task.notes.push(Note {
+                    by: by.to_owned(),
+                    kind: NoteKind::Refused,
+                    text,
+                });
+                self.queue(Waiting::Slot)
+            }
+        }
     }
 }

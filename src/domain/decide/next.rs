@@ -1,35 +1,62 @@
 //! How a task gets from one stage to the next: each way once.
 
+use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
+
 use super::answer;
-use super::approval::{asked_now, granted_by};
 use super::verdict::verdict;
 use super::{Decision, NotNow, refused};
 use crate::domain::brief::{self, Fit};
 use crate::domain::effect::Effect;
-use crate::domain::event::{RunOutcome, Target, Timer};
+use crate::domain::event::{RunOutcome, Timer};
 use crate::domain::gates::{Outcome, outcome};
 use crate::domain::ident::{CommitId, Time};
 use crate::domain::task::{
-    About, Approval, ApprovalOf, Closing, Ending, Failure, Note, NoteKind, Question, Revision,
+    About, ApprovalOf, Closing, Ending, Failure, Note, NoteKind, Outstanding, Question, Revision,
     RunResult, Stage, Step, Task, Waiting,
 };
 
-/// A task on its way to the next stage, with the effects gathered so far.
-pub(super) struct Next {
-    pub(super) task: Task,
-    effects: Vec<Effect>,
-    at: Time,
-    keep_since: bool,
+/// A task that is copied when it is first changed: most of what happens changes nothing.
+pub(super) struct Changing<'a>(Cow<'a, Task>);
+
+impl Deref for Changing<'_> {
+    type Target = Task;
+
+    fn deref(&self) -> &Task {
+        &self.0
+    }
 }
 
-impl Next {
-    pub(super) fn new(task: &Task, at: Time) -> Self {
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut Task {
+        self.0.to_mut()
+    }
+}
+
+/// A task on its way to the next stage, with the effects gathered so far.
+pub(super) struct Next<'a> {
+    pub(super) task: Changing<'a>,
+    effects: Vec<Effect>,
+    pub(super) at: Time,
+    keep_since: bool,
+    answered: bool,
+}
+
+impl<'a> Next<'a> {
+    pub(super) fn new(task: &'a Task, at: Time) -> Self {
         Self {
-            task: task.clone(),
+            task: Changing(Cow::Borrowed(task)),
             effects: Vec::new(),
             at,
             keep_since: false,
+            answered: false,
         }
+    }
+
+    /// The run that was asked for is over: it is what this is about.
+    pub(super) fn answered(mut self) -> Self {
+        self.answered = true;
+        self
     }
 
     pub(super) fn effect(mut self, effect: Effect) -> Self {
@@ -42,15 +69,22 @@ impl Next {
         self
     }
 
-    /// Every change is shown: `Publish` is the last effect of every move.
+    /// Every change is shown: `Publish` is the last effect of every move. A run that is asked for no longer is
+    /// stopped, wherever it is: claimed, it may not have said so yet.
     pub(super) fn to(mut self, stage: Stage) -> Decision {
         if !self.keep_since {
             self.task.since = self.at;
         }
+        let asked = self.task.outstanding();
         self.task.stage = stage;
+        if let Some(Outstanding::Run(run)) = asked.filter(|_| !self.answered)
+            && asked != self.task.outstanding()
+        {
+            self.effects.insert(0, Effect::Cancel { run });
+        }
         self.effects.push(Effect::Publish);
         Decision::Moved {
-            task: Box::new(self.task),
+            task: Box::new(self.task.0.into_owned()),
             effects: self.effects,
         }
     }
@@ -65,6 +99,24 @@ impl Next {
     pub(super) fn replace_brief(&mut self, brief: brief::Brief) {
         self.task.brief = brief;
         self.task.brief_edits += 1;
+        (self.task.edited, self.task.issue_edited_at) = (None, None);
+    }
+
+    /// Another text, for someone to accept.
+    pub(super) fn propose(mut self, brief: &brief::Brief) -> Decision {
+        self.replace_brief(brief.clone());
+        self.to(Stage::Proposed)
+    }
+
+    /// The same again, by the newest text of the issue.
+    pub(super) fn another_try(mut self) -> Decision {
+        match self.task.edited.take() {
+            Some(edited) => {
+                self.replace_brief(*edited);
+                self.fit()
+            }
+            None => self.queue(Waiting::Slot),
+        }
     }
 
     pub(super) fn accept(mut self, by: &str) -> Decision {
@@ -93,7 +145,7 @@ impl Next {
     }
 
     pub(super) fn first_round(mut self) -> Decision {
-        self.task.round = 1;
+        self.task.round = self.task.round.max(1);
         self.queue(Waiting::Slot)
     }
 
@@ -105,7 +157,8 @@ impl Next {
             .to(Stage::Queued { run, why })
     }
 
-    pub(super) fn run_at(self, run: u32, step: Step, stopping: Option<String>) -> Decision {
+    pub(super) fn run_at(mut self, run: u32, step: Step, stopping: Option<String>) -> Decision {
+        self.task.started = true;
         self.to(Stage::Running {
             run,
             step,
@@ -159,11 +212,15 @@ impl Next {
         })
     }
 
-    /// A person's commit is the head: in review at their head, checks again, nothing of ours over it.
+    /// A person's commit is the head: in review at their head, checks again, nothing of ours over it. Whatever
+    /// was granted was granted to another commit.
     pub(super) fn their_head(mut self, head: CommitId) -> Decision {
         self.task.run += 1;
         self.task.unfinished = None;
         let run = self.task.run;
+        if let Some(revision) = &mut self.task.revision {
+            revision.granted.clear();
+        }
         if let Some(pull) = &mut self.task.pull {
             pull.head = head.clone();
         }
@@ -198,19 +255,7 @@ impl Next {
                 Ending::Rejected | Ending::Stopped => self.task.ours.clone(),
             },
         };
-        let stop = match &self.task.stage {
-            Stage::Running { run, .. } => Some(Effect::Cancel { run: *run }),
-            Stage::InReview {
-                checking: Some(run),
-                ..
-            } => Some(Effect::Cancel { run: *run }),
-            _ => None,
-        };
-        let mut next = self;
-        if let Some(stop) = stop.filter(|stop| !next.effects.contains(stop)) {
-            next.effects.push(stop);
-        }
-        next.effect(clean_up).to(Stage::Ended {
+        self.effect(clean_up).to(Stage::Ended {
             how,
             by: by.to_owned(),
             reason,
@@ -342,101 +387,6 @@ impl Next {
                 self.task.notes.push(Note {
                     by: by.to_owned(),
                     kind: NoteKind::Answer,
-                    text,
-                });
-                self.queue(Waiting::Slot)
-            }
-        }
-    }
-
-    pub(super) fn approve(
-        mut self,
-        of: &ApprovalOf,
-        by: &str,
-        target: Option<&Target>,
-    ) -> Decision {
-        let asked = asked_now(&self.task, of);
-        let Some(granted) = granted_by(&self.task, of, target) else {
-            return refused(NotNow::OtherTarget { asked });
-        };
-        let bound_to = match (of, &self.task.revision) {
-            (ApprovalOf::Result, Some(revision)) => revision.result.head.as_str().to_owned(),
-            _ => self.task.brief.digest.as_str().to_owned(),
-        };
-        self.task.approvals.push(Approval {
-            by: by.to_owned(),
-            target: target.map_or_else(
-                || asked.first().cloned().unwrap_or_default(),
-                ToString::to_string,
-            ),
-            bound_to,
-            at: self.at,
-        });
-        match of {
-            ApprovalOf::Brief { .. } => self.first_round(),
-            ApprovalOf::Round { text } => {
-                self.task.rounds_granted += 1;
-                self.next_round(by, text)
-            }
-            ApprovalOf::Result => {
-                let Some(revision) = &mut self.task.revision else {
-                    return Decision::Stale;
-                };
-                revision.granted.extend(granted);
-                let (number, open) = (revision.number, revision.open_asks().count());
-                if open == 0 {
-                    self.publish(number)
-                } else {
-                    self.keeping_since().to(Stage::AwaitingApproval {
-                        of: ApprovalOf::Result,
-                    })
-                }
-            }
-        }
-    }
-
-    /// A refusal of what is asked. Of one cause of a result: the work goes on without it. Else final.
-    pub(super) fn reject_asked(
-        mut self,
-        of: &ApprovalOf,
-        by: &str,
-        target: Option<&Target>,
-        reason: &Option<String>,
-    ) -> Decision {
-        if target.is_none() {
-            return self.end(Ending::Rejected, by, reason.clone());
-        }
-        if granted_by(&self.task, of, target).is_none() {
-            return refused(NotNow::OtherTarget {
-                asked: asked_now(&self.task, of),
-            });
-        }
-        match of {
-            ApprovalOf::Brief { .. } => self.end(Ending::Rejected, by, reason.clone()),
-            ApprovalOf::Round { .. } => match self.task.pull.clone() {
-                Some(pull) => self.review(pull.head, None, None),
-                None => self.end(Ending::Rejected, by, reason.clone()),
-            },
-            ApprovalOf::Result => {
-                let refusals: Vec<String> = self
-                    .task
-                    .revision
-                    .iter()
-                    .flat_map(Revision::open_asks)
-                    .map(|finding| finding.reason.clone())
-                    .collect();
-                let text = match reason {
-                    Some(reason) => format!("{}\n{reason}", refusals.join("\n")),
-                    None => refusals.join("\n"),
-                };
-                self.task.kept = self
-                    .task
-                    .revision
-                    .as_ref()
-                    .map(|revision| revision.result.head.clone());
-                self.task.notes.push(Note {
-                    by: by.to_owned(),
-                    kind: NoteKind::Refused,
                     text,
                 });
                 self.queue(Waiting::Slot)

@@ -8,7 +8,7 @@ use crate::domain::gates::{Cause, Finding, Gate, Outcome};
 use crate::domain::ident::{CommitId, Digest, TaskId};
 use crate::domain::settings::Settings;
 use crate::domain::task::{
-    AgentSpec, Claims, FileStat, IssueRef, NewTask, Pull, Revision, RunFacts, RunResult,
+    AgentSpec, Claims, Closing, FileStat, IssueRef, NewTask, Pull, Revision, RunFacts, RunResult,
 };
 
 const AT: Time = Time(1_795_184_405_000);
@@ -470,4 +470,276 @@ fn the_end_is_the_end() {
     ] {
         assert_eq!(decide(&task, &event, AT), Decision::Stale, "{event:?}");
     }
+}
+
+#[test]
+fn an_answer_to_an_older_or_a_future_question_moves_nothing() {
+    let queued = task(Stage::Queued {
+        run: 2,
+        why: Waiting::Slot,
+    });
+    let quiet = task(Stage::Running {
+        run: 2,
+        step: Step::Base,
+        quiet_since: Some(AT),
+        stopping: None,
+    });
+    let mut asking = task(Stage::Asking {
+        about: About::Work,
+        questions: Vec::new(),
+        until: AT,
+    });
+    let review = |checking, closing| {
+        let mut task = task(Stage::InReview {
+            head: commit('b'),
+            checking,
+            closing,
+        });
+        task.pull = Some(pull('b'));
+        task
+    };
+    let mut closing = review(
+        None,
+        Some(Closing {
+            by: DANA.to_owned(),
+            until: AT,
+        }),
+    );
+    (asking.asked, closing.asked) = (2, 2);
+    let failure = || Failure {
+        class: FailureClass::Setup,
+        message: String::new(),
+        tail: String::new(),
+    };
+    let failed = |run| Event::RunEnded {
+        run,
+        outcome: RunOutcome::Failed {
+            failure: failure(),
+            kept: None,
+            seen: Box::default(),
+        },
+    };
+    let timer = |timer| Event::TimerFired { timer };
+    type Numbered<'a> = (Task, &'a dyn Fn(u32) -> Event);
+    let pairs: [Numbered<'_>; 8] = [
+        (queued, &|run| Event::RunStarted { run, attempt: 1 }),
+        (running(2, None), &|run| Event::RunStarted {
+            run,
+            attempt: 2,
+        }),
+        (running(2, None), &|run| Event::WentQuiet { run }),
+        (quiet, &|run| Event::Heard { run }),
+        (review(Some(2), None), &failed),
+        (task(Stage::Publishing { revision: 2 }), &|revision| {
+            Event::PublishFailed {
+                revision,
+                failure: failure(),
+            }
+        }),
+        (asking, &|asked| timer(Timer::Ask { asked })),
+        (closing, &|asked| timer(Timer::Close { asked })),
+    ];
+    for (task, event) in pairs {
+        for number in [1, 3] {
+            let event = event(number);
+            assert_eq!(decide(&task, &event, AT), Decision::Stale, "{event:?}");
+        }
+        let _ = moved(&task, &event(2));
+    }
+}
+
+#[test]
+fn a_commit_that_a_person_pushes_voids_what_was_granted_before() {
+    let (publishing, _) = moved(&asking(), &approve(Target::Revision { number: 2 }));
+    let published = Event::Published {
+        revision: 2,
+        pull: pull('b'),
+    };
+    let (review, _) = moved(&publishing, &published);
+    assert!(!review.revision.as_ref().unwrap().granted.is_empty());
+    let pushed = Event::BranchMoved {
+        by: DANA.to_owned(),
+        head: commit('d'),
+    };
+    let (checking, _) = moved(&review, &pushed);
+    assert!(checking.revision.as_ref().unwrap().granted.is_empty());
+    let theirs = FileStat {
+        path: "theirs".into(),
+        added: 1,
+        removed: 0,
+    };
+    let checked = Event::Checked {
+        run: 3,
+        head: commit('d'),
+        files: vec![theirs.clone()],
+        evidence: check(vec![seen(0)]),
+        findings: vec![finding(Gate::Paths, Outcome::Ask)],
+    };
+    let (judged, _) = moved(&checking, &checked);
+    let revision = judged.revision.as_ref().unwrap();
+    assert_eq!(revision.open_asks().count(), 1);
+    assert_eq!(revision.result.files, [theirs]);
+    // What was typed for the result before does not grant this one; its own name does.
+    let old = approve(Target::Revision { number: 2 });
+    assert!(matches!(
+        decide(&judged, &old, AT),
+        Decision::Refused(NotNow::OtherTarget { .. })
+    ));
+    let (now, effects) = moved(&judged, &approve(Target::Revision { number: 3 }));
+    assert_eq!(now.stage, judged.stage);
+    assert_eq!(now.approvals.last().unwrap().bound_to, commit('d').as_str());
+    assert_eq!(effects, [Effect::Publish]);
+}
+
+#[test]
+fn a_result_that_a_person_s_commit_came_after_is_not_published_again() {
+    let good = result(check(vec![seen(0)]), Vec::new());
+    let (publishing, _) = moved(&running(2, None), &ended(2, good));
+    let refused = Event::PublishFailed {
+        revision: 1,
+        failure: Failure {
+            class: FailureClass::Forge,
+            message: String::new(),
+            tail: String::new(),
+        },
+    };
+    let retried = Event::Retried {
+        by: DANA.to_owned(),
+        fresh: false,
+        budget: None,
+    };
+    let again = moved(&moved(&publishing, &refused).0, &retried).0;
+    assert_eq!(again.stage, Stage::Publishing { revision: 1 });
+    let published = Event::Published {
+        revision: 1,
+        pull: pull('b'),
+    };
+    let mut task = moved(&publishing, &published).0;
+    for event in [
+        Event::BranchMoved {
+            by: DANA.to_owned(),
+            head: commit('d'),
+        },
+        Event::ClosedByBot {
+            by: "stale".to_owned(),
+        },
+    ] {
+        task = moved(&task, &event).0;
+    }
+    let (_, effects) = moved(&task, &retried);
+    assert_eq!(effects.first(), Some(&Effect::Run { run: 4 }));
+}
+
+#[test]
+fn a_run_that_is_asked_for_no_longer_is_stopped() {
+    let by = || DANA.to_owned();
+    let queued = || {
+        task(Stage::Queued {
+            run: 2,
+            why: Waiting::Slot,
+        })
+    };
+    let edited = Event::IssueEdited {
+        by: by(),
+        brief: Box::new(brief::parse("# Another text", 10_000).unwrap()),
+    };
+    let pushed = Event::BranchMoved {
+        by: by(),
+        head: commit('d'),
+    };
+    let fix = Event::FixAsked {
+        by: by(),
+        text: "more".to_owned(),
+    };
+    let mut published = queued();
+    published.pull = Some(pull('b'));
+    let mut checking = task(Stage::InReview {
+        head: commit('c'),
+        checking: Some(2),
+        closing: None,
+    });
+    checking.pull = Some(pull('c'));
+    for (task, event) in [
+        (queued(), Event::Stopped { by: by() }),
+        (queued(), Event::IssueClosed { by: by() }),
+        (queued(), edited),
+        (published, pushed),
+        (running(2, None), Event::TookOver { by: by() }),
+        (running(2, None), Event::Stopped { by: by() }),
+        (checking, fix),
+    ] {
+        let (_, effects) = moved(&task, &event);
+        assert_eq!(
+            effects.first(),
+            Some(&Effect::Cancel { run: 2 }),
+            "{event:?}"
+        );
+    }
+    // One that answered is over.
+    let good = result(check(vec![seen(0)]), Vec::new());
+    let (_, effects) = moved(&running(2, None), &ended(2, good));
+    assert_eq!(effects.first(), Some(&Effect::OpenPull { revision: 1 }));
+}
+
+#[test]
+fn an_edit_after_the_start_is_the_text_of_the_next_try() {
+    let text = "# Another title\n\n## Acceptance criteria\n\n- it works better (`tests`)\n";
+    let edited = |text| Event::IssueEdited {
+        by: DANA.to_owned(),
+        brief: Box::new(brief::parse(text, 10_000).unwrap()),
+    };
+    let queued = task(Stage::Queued {
+        run: 2,
+        why: Waiting::Slot,
+    });
+    assert_eq!(moved(&queued, &edited(text)).0.word(), "proposed");
+    let started = Event::RunStarted { run: 2, attempt: 1 };
+    let (running, _) = moved(&queued, &started);
+    let interrupted = Event::RunEnded {
+        run: 2,
+        outcome: RunOutcome::Interrupted {
+            by: DANA.to_owned(),
+            kept: None,
+        },
+    };
+    let (waiting, _) = moved(&running, &interrupted);
+    for task in [&running, &waiting] {
+        let (now, effects) = moved(task, &edited(text));
+        assert_eq!((&now.stage, &now.brief), (&task.stage, &task.brief));
+        assert_eq!(effects, [Effect::Publish]);
+        assert_eq!(now.issue_edited_at, Some(AT));
+        // The old words again: nothing is new.
+        let back = edited("# A title\n\n## Acceptance criteria\n\n- it works (`tests`)\n");
+        assert_eq!(moved(&now, &back).0.edited, None);
+    }
+    let mut failed = task(Stage::Failed {
+        failure: Failure {
+            class: FailureClass::Forge,
+            message: String::new(),
+            tail: String::new(),
+        },
+    });
+    (failed.started, failed.round) = (true, 2);
+    failed.revision = Some(Revision {
+        number: 1,
+        run: 2,
+        result: result(check(vec![seen(0)]), Vec::new()),
+        granted: std::collections::BTreeSet::new(),
+        theirs: false,
+    });
+    let retried = Event::Retried {
+        by: DANA.to_owned(),
+        fresh: false,
+        budget: None,
+    };
+    let again = |text| moved(&moved(&failed, &edited(text)).0, &retried).0;
+    let now = again(text);
+    assert_eq!((now.word(), now.run, now.round), ("queued", 3, 2));
+    assert_eq!(
+        (now.brief.title.as_str(), now.brief_number()),
+        ("Another title", 2)
+    );
+    assert_eq!((&now.edited, now.issue_edited_at), (&None, None));
+    // The new text is judged like any other.
+    assert_eq!(again("# Nothing to tell it by").word(), "needs-info");
 }

@@ -14,6 +14,7 @@ const WORDS_MAX: usize = 300;
 #[must_use]
 pub fn journal_line(event: &Event) -> String {
     match event {
+        Event::Requested { new, .. } => format!("requested by {}", new.requester),
         Event::Accepted { by, digest } => format!("{by} accepted the brief {}", digest.short()),
         Event::RunStarted { run, attempt: 1 } => format!("run {run} began"),
         Event::RunStarted { run, attempt } => format!("run {run} began again (claim {attempt})"),

@@ -352,7 +352,7 @@ fn cause_words(cause: Cause) -> &'static str {
 fn about_the_text(page: &mut Page, task: &Task) {
     if let Some(at) = task.issue_edited_at {
         page.add(&format!(
-            "The issue text changed at {} UTC, after I took the brief `{}`; the work goes on with the brief as taken.",
+            "The issue text changed at {} UTC, after I took the brief `{}`; the work goes on with the brief as taken, and `retry` uses the new text.",
             at.date_clock(),
             task.brief.digest.short()
         ));

@@ -13,7 +13,7 @@ use super::super::ident::{CommitId, RepoPath};
 pub struct Revision {
     /// From 1; `r1` to people.
     pub number: u32,
-    /// The run that made it.
+    /// The run that made it, or that checked a person's commit.
     pub run: u32,
     /// What it is.
     pub result: RunResult,

@@ -54,9 +54,9 @@ create table journal (
     task  bigint not null references tasks (id),
     seq   bigint not null check (seq >= 1),
     at    bigint not null,
-    -- The inbox row that was decided. Not a foreign key: inbox rows are pruned, the journal is not.
+    -- The inbox row that was decided. Not a foreign key: inbox rows are let go of before the journal is.
     input bigint not null,
-    -- The event as JSON; null for the line that says that a request was taken.
+    -- The event as JSON; the first is the request. Replayed in order, they give the task.
     event text,
     note  text   not null,
     primary key (task, seq)
@@ -84,6 +84,7 @@ create table jobs (
     holder      text   check (holder <> ''),
     lease_until bigint,
     created_at  bigint not null,
+    -- Due at once is 0, so that a clock set back does not delay it.
     next_at     bigint not null,
     finished_at bigint,
     -- Why it waits, was handed back, or was superseded.

@@ -468,3 +468,30 @@ fn logs_and_patches_go_when_their_time_is_over_and_the_record_stays() {
             .any(|line| line.contains("merged"))
     );
 }
+
+#[test]
+fn a_retry_uses_the_text_that_the_issue_has_by_then() {
+    let road = Road::new();
+    let agent = "sh -c 'grep -q politely && echo right > answer.txt'";
+    let first = road.run(agent).ends(6).json();
+    // The same text again is the same brief.
+    let again = road
+        .prentice(&["--json", "tasks", "retry", "T-1"])
+        .ends(6)
+        .json();
+    assert_eq!(again["brief"]["digest"], first["brief"]["digest"]);
+    road.write(
+        "issue.md",
+        &ISSUE.replace("it should say right", "politely make it say right"),
+    );
+    let done = road
+        .prentice(&["--json", "tasks", "retry", "T-1"])
+        .ends(0)
+        .json();
+    assert_ne!(done["brief"]["digest"], first["brief"]["digest"]);
+    let journal = road.journal("T-1");
+    let edited = journal
+        .iter()
+        .filter(|line| line.contains("edited the issue; its digest is"));
+    assert_eq!(edited.count(), 1, "{journal:?}");
+}

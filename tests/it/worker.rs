@@ -1,0 +1,460 @@
+//! The two loops over fakes of everything but the store: what is lost, repeated or given up, and when.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use prentice::agent::{Agent, Program};
+use prentice::domain::brief::{self, Survey};
+use prentice::domain::decide::{Decision, decide};
+use prentice::domain::event::Event;
+use prentice::domain::ident::{CommitId, TaskId, Time};
+use prentice::domain::report::Voice;
+use prentice::domain::settings::Settings;
+use prentice::domain::task::{AgentSpec, FailureClass, IssueRef, NewTask, Stage, Task};
+use prentice::forge::Forge;
+use prentice::git::Mirror;
+use prentice::run::{Bench, News, RunError};
+use prentice::sandbox::toolchains::Toolchains;
+use prentice::sandbox::{Facts, Method, Sandbox, SandboxError, Session, Spec};
+use prentice::store::{
+    Arrival, Clock, DataLock, Filter, Ids, InputId, JobKind, JobState, JournalLine, Outcome, Steps,
+    Store, Unwatched, open,
+};
+use prentice::worker::{Patience, Worker, World};
+
+use crate::fake_forge::{FakeForge, Fault};
+
+/// No test of these takes this long; one that does hangs.
+const LONGEST: Duration = Duration::from_secs(20);
+
+const PATIENT: Patience = Patience {
+    heartbeat: Duration::from_secs(5),
+    lost_after: Duration::from_secs(60),
+};
+
+/// A clock that goes on by this much whenever somebody looks.
+struct Looked {
+    now: AtomicI64,
+    by_millis: i64,
+}
+
+impl Clock for Looked {
+    fn now(&self) -> Time {
+        Time(self.now.fetch_add(self.by_millis, Ordering::SeqCst))
+    }
+}
+
+struct CountedIds(AtomicU64);
+
+impl Ids for CountedIds {
+    fn unique(&self) -> String {
+        let number = self.0.fetch_add(1, Ordering::SeqCst);
+        format!("worker-{}-{number}", std::process::id())
+    }
+}
+
+static IDS: CountedIds = CountedIds(AtomicU64::new(1));
+
+/// What the bench of a task is, each time one is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BenchIs {
+    /// Broken, as a mirror can be.
+    Broken,
+    /// A panic the first time, broken afterwards.
+    Panic,
+    /// Given after somebody's cancel was performed.
+    AfterCancel,
+    /// Never given.
+    Never,
+}
+
+struct Fake {
+    dir: tempfile::TempDir,
+    store: OnceLock<Arc<dyn Store>>,
+    forge: Arc<FakeForge>,
+    bench: BenchIs,
+    benches: AtomicUsize,
+    /// A bench was still being waited for when the job was dropped.
+    dropped: Arc<AtomicBool>,
+}
+
+struct OnDrop(Arc<AtomicBool>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+struct NoSandbox;
+
+#[async_trait]
+impl Sandbox for NoSandbox {
+    async fn probe(&self) -> Result<Facts, SandboxError> {
+        panic!("nothing here asks")
+    }
+
+    async fn prepare(&self, _: Spec) -> Result<Box<dyn Session>, SandboxError> {
+        Err(SandboxError::Lost("there is none".to_owned()))
+    }
+}
+
+#[async_trait]
+impl World for Fake {
+    async fn bench(&self, task: &Task) -> Result<Bench, RunError> {
+        let store = self.store.get().unwrap();
+        let before = self.benches.fetch_add(1, Ordering::SeqCst);
+        // Hammering it for ever is a failure, not a hang.
+        if before > 20 {
+            return Err(RunError::Host("too often".to_owned()));
+        }
+        match self.bench {
+            BenchIs::Panic if before == 0 => panic!("planned by a test"),
+            BenchIs::Broken | BenchIs::Panic => {
+                return Err(RunError::Broken("no commit".to_owned()));
+            }
+            BenchIs::Never => {
+                let _dropped = OnDrop(Arc::clone(&self.dropped));
+                std::future::pending::<()>().await;
+            }
+            BenchIs::AfterCancel => {
+                let done = |kind| {
+                    let jobs = store.jobs(task.id);
+                    async move {
+                        let jobs = jobs.await.unwrap();
+                        jobs.iter().any(|job| {
+                            JobKind::of(&job.effect) == kind && job.state == JobState::Done
+                        })
+                    }
+                };
+                while !done(JobKind::Cancel).await {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }
+        Ok(Bench {
+            sandbox: Arc::new(NoSandbox),
+            store: Arc::clone(store),
+            mirror: Mirror::open_or_create(&self.dir.path().join("repo")).unwrap(),
+            steps: Arc::new(Unwatched),
+            toolchains: Toolchains::default(),
+            redactor: prentice::domain::text::Redactor::new(Vec::new()).into(),
+            scratch: self.dir.path().join("work"),
+            method: Method::Copy,
+        })
+    }
+
+    async fn fetch(&self, _: &Task, _: &CommitId) -> Result<(), RunError> {
+        Err(RunError::Broken("no commit".to_owned()))
+    }
+
+    async fn clear(&self, _: &Task, _: Vec<CommitId>) -> Result<Option<String>, RunError> {
+        Ok(None)
+    }
+
+    fn agent(&self, _: &Task) -> Box<dyn Agent> {
+        Box::new(Program::of(vec!["true".to_owned()]))
+    }
+
+    fn forge(&self, _: &Task) -> (Arc<dyn Forge>, Voice) {
+        (Arc::clone(&self.forge) as _, Voice::local())
+    }
+
+    fn branch(&self, task: TaskId, _: &NewTask) -> String {
+        format!("agent/{}", task.0)
+    }
+
+    fn told(&self, _: TaskId, _: News<'_>) {}
+}
+
+/// Does something the first time that a step is over whose name has this word, and counts those with the other.
+#[derive(Default)]
+struct At {
+    word: &'static str,
+    first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Blocks the writer for this long before each commit that has the word.
+    block: Duration,
+    progress: AtomicUsize,
+}
+
+impl Steps for At {
+    fn before(&self, what: &str) {
+        if !self.block.is_zero() && what.contains(self.word) {
+            std::thread::sleep(self.block);
+        }
+    }
+
+    fn after(&self, what: &str) {
+        self.progress
+            .fetch_add(what.matches("progress").count(), Ordering::SeqCst);
+        if what.contains(self.word)
+            && let Some(work) = self.first.lock().unwrap().take()
+        {
+            work();
+        }
+    }
+}
+
+struct Here {
+    fake: Arc<Fake>,
+    store: Arc<dyn Store>,
+    worker: Arc<Worker>,
+    steps: Arc<At>,
+}
+
+impl Here {
+    async fn new(bench: BenchIs, patience: Patience, clock_by_millis: i64, steps: At) -> Self {
+        let dir = match std::path::Path::new("/dev/shm").is_dir() {
+            true => tempfile::tempdir_in("/dev/shm").unwrap(),
+            false => tempfile::tempdir().unwrap(),
+        };
+        let data: PathBuf = dir.path().join("data");
+        let clock: Arc<dyn Clock> = Arc::new(Looked {
+            now: AtomicI64::new(1_795_184_405_000),
+            by_millis: clock_by_millis,
+        });
+        let steps = Arc::new(steps);
+        let store = open(&data, Arc::clone(&clock), Arc::clone(&steps) as _).await;
+        let store = store.unwrap();
+        let lock = DataLock::acquire(&data, "prentice serve", clock.as_ref(), &IDS).unwrap();
+        let fake = Arc::new(Fake {
+            dir,
+            store: OnceLock::from(Arc::clone(&store)),
+            forge: Arc::default(),
+            bench,
+            benches: AtomicUsize::new(0),
+            dropped: Arc::default(),
+        });
+        let world: Arc<dyn World> = Arc::clone(&fake) as _;
+        let worker = Worker::new(Arc::clone(&store), Arc::new(lock), clock, world, patience);
+        Self {
+            fake,
+            store,
+            worker,
+            steps,
+        }
+    }
+
+    async fn request(&self, number: i64) -> InputId {
+        let new = Box::new(new_task(number));
+        let delivered = self.store.deliver(Arrival::Request(new), None).await;
+        delivered.unwrap().input
+    }
+
+    /// Has what arrived decided; no job is done.
+    async fn decide(&self) {
+        let nothing = Filter {
+            tasks: Some(Vec::new()),
+            kinds: None,
+        };
+        self.worker.settle(&nothing).await.unwrap();
+    }
+
+    async fn happens(&self, event: Event) -> InputId {
+        let (task, event) = (TaskId(1), Box::new(event));
+        let arrival = Arrival::Event { task, event };
+        self.store.deliver(arrival, None).await.unwrap().input
+    }
+
+    async fn settle(&self) {
+        let all = Filter::default();
+        let settled = tokio::time::timeout(LONGEST, self.worker.settle(&all)).await;
+        settled.expect("it hangs").unwrap();
+    }
+
+    async fn task(&self) -> Task {
+        let record = self.store.load(TaskId(1)).await.unwrap();
+        record.unwrap().task
+    }
+
+    async fn job(&self, kind: JobKind) -> JobState {
+        let jobs = self.store.jobs(TaskId(1)).await.unwrap();
+        let found = jobs.iter().find(|job| JobKind::of(&job.effect) == kind);
+        found.unwrap().state.clone()
+    }
+
+    /// Whoever reads the journal alone knows as much as the store.
+    async fn check_journal(&self) {
+        let journal = self.store.journal(TaskId(1)).await.unwrap();
+        assert_eq!(replay(TaskId(1), &journal), self.task().await);
+    }
+}
+
+/// The task that a journal tells of.
+pub(crate) fn replay(id: TaskId, journal: &[JournalLine]) -> Task {
+    let mut task: Option<Task> = None;
+    for line in journal {
+        let event = line.event.as_ref().expect("a line without its event");
+        task = Some(match (task, event) {
+            (None, Event::Requested { new, branch }) => new.proposed(id, branch.clone(), line.at),
+            (None, other) => panic!("a journal begins with {other:?}"),
+            (Some(task), event) => match decide(&task, event, line.at) {
+                Decision::Moved { task, .. } => *task,
+                other => panic!("{event:?} in the journal: {other:?}"),
+            },
+        });
+    }
+    task.expect("an empty journal")
+}
+
+fn new_task(number: i64) -> NewTask {
+    let text = "# A title\n\n## Acceptance criteria\n\n- it works (`tests`)\n";
+    NewTask {
+        issue: IssueRef {
+            forge: "fake".to_owned(),
+            repository: "/r".to_owned(),
+            number,
+            source: "issue.md".to_owned(),
+            out: None,
+        },
+        requester: "dana".to_owned(),
+        brief: brief::parse(text, 10_000).unwrap(),
+        survey: Survey::default(),
+        settings: Settings::default(),
+        base: "a".repeat(40).parse().unwrap(),
+        base_branch: Some("main".to_owned()),
+        agent: AgentSpec::Command {
+            argv: vec!["true".to_owned()],
+        },
+        accepted_at: Time(0),
+    }
+}
+
+fn stopped() -> Event {
+    Event::Stopped {
+        by: "dana".to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_claimed_but_did_not_say_so_is_stopped_as_well() {
+    let steps = At {
+        word: "claim",
+        ..At::default()
+    };
+    let here = Here::new(BenchIs::AfterCancel, PATIENT, 0, steps).await;
+    here.request(1).await;
+    // Decided before anything of the run arrives.
+    let (store, handle) = (Arc::clone(&here.store), tokio::runtime::Handle::current());
+    let stop: Box<dyn FnOnce() + Send> = Box::new(move || {
+        std::thread::spawn(move || {
+            let (task, event) = (TaskId(1), Box::new(stopped()));
+            handle.block_on(store.deliver(Arrival::Event { task, event }, None))
+        });
+        // The claim is answered only when this returns; by then the stop is in line.
+        std::thread::sleep(Duration::from_millis(100));
+    });
+    *here.steps.first.lock().unwrap() = Some(stop);
+    here.settle().await;
+    assert_eq!(here.task().await.word(), "stopped");
+    assert_eq!(here.fake.benches.load(Ordering::SeqCst), 1);
+    // That it began is all that it said: it did not reach its first step.
+    assert_eq!(here.steps.progress.load(Ordering::SeqCst), 1);
+    assert_eq!(here.job(JobKind::Run).await, JobState::Done);
+    here.check_journal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_cannot_be_is_ignored_and_what_comes_after_it_is_decided() {
+    let here = Here::new(BenchIs::Broken, PATIENT, 120_000, At::default()).await;
+    here.request(7).await;
+    here.decide().await;
+    let second = here.request(7).await;
+    let stop = here.happens(stopped()).await;
+    here.settle().await;
+    let Some(Outcome::Ignored { reason }) = here.store.outcome(second).await.unwrap() else {
+        panic!("a second live task");
+    };
+    insta::assert_snapshot!(reason, @"the issue has a live task, T-1; end it first");
+    let outcome = here.store.outcome(stop).await.unwrap();
+    assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
+    here.check_journal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_breaks_each_time_is_given_up() {
+    let here = Here::new(BenchIs::Broken, PATIENT, 120_000, At::default()).await;
+    here.request(1).await;
+    here.settle().await;
+    let task = here.task().await;
+    let Stage::Failed { failure } = &task.stage else {
+        panic!("{:?}", task.stage)
+    };
+    assert_eq!(
+        (failure.class, failure.message.as_str()),
+        (FailureClass::Infra, "no commit")
+    );
+    // Two runs, since this class is retried once; three claims each.
+    assert_eq!(here.fake.benches.load(Ordering::SeqCst), 6);
+    here.check_journal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_panics_is_tried_again() {
+    let here = Here::new(BenchIs::Panic, PATIENT, 120_000, At::default()).await;
+    here.request(1).await;
+    here.settle().await;
+    assert_eq!(here.task().await.word(), "failed");
+    assert_eq!(here.fake.benches.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_up_that_never_succeeds_says_what_is_left() {
+    let here = Here::new(BenchIs::Broken, PATIENT, 120_000, At::default()).await;
+    let faults = (0..20).map(|_| ("clean_up", Fault::Before));
+    here.fake.forge.world().faults.extend(faults);
+    here.request(1).await;
+    here.decide().await;
+    here.happens(stopped()).await;
+    here.settle().await;
+    let task = here.task().await;
+    let Stage::Ended { left, .. } = &task.stage else {
+        panic!("{:?}", task.stage)
+    };
+    let left = left.as_ref().expect("it never ended");
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].contains("connection reset"), "{left:?}");
+    assert_eq!(here.fake.forge.world().faults.len(), 15);
+    here.check_journal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_interrupts_does_not_wait_for_a_back_off() {
+    // By this clock the next try is never due.
+    let here = Here::new(BenchIs::Broken, PATIENT, 0, At::default()).await;
+    here.request(1).await;
+    let worker = Arc::clone(&here.worker);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        worker.interrupt("dana");
+    });
+    here.settle().await;
+    assert_eq!(here.task().await.word(), "running");
+    assert_eq!(here.job(JobKind::Run).await, JobState::Pending);
+    assert_eq!(here.fake.benches.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_lease_cannot_be_renewed_is_given_up_at_its_end() {
+    let patience = Patience {
+        heartbeat: Duration::from_millis(50),
+        lost_after: Duration::from_millis(400),
+    };
+    let steps = At {
+        word: "heartbeat",
+        block: Duration::from_secs(1),
+        ..At::default()
+    };
+    let here = Here::new(BenchIs::Never, patience, 0, steps).await;
+    here.request(1).await;
+    let begun = Instant::now();
+    here.settle().await;
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(here.fake.dropped.load(Ordering::SeqCst));
+    // Nobody said that it ended: whoever starts next takes it over.
+    let state = here.job(JobKind::Run).await;
+    assert!(matches!(state, JobState::Claimed { .. }), "{state:?}");
+}
