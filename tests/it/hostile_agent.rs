@@ -683,6 +683,7 @@ fn what_a_hostile_agent_plants_is_refused_by_name_and_reaches_no_disk_of_the_use
     insta::assert_snapshot!(told.join("\n"), @r"
     ask     binary   `setuid` is binary
     ask     git      `.gitattributes` can hide files from a diff or rewrite them at checkout
+    ask     git      `new\u{a}line` holds a character that names on Windows cannot hold
     ask     mode     `README` became executable
     ask     mode     `fifo` is a named pipe; it is not part of the result
     ask     mode     `setuid` is a new executable file
