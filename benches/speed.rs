@@ -247,6 +247,15 @@ impl Bench {
     }
 
     fn session(&self, lowers: Vec<PathBuf>, layer: &Path) -> Res<Box<dyn Session>> {
+        self.session_of(&self.native, lowers, layer)
+    }
+
+    fn session_of(
+        &self,
+        native: &Native,
+        lowers: Vec<PathBuf>,
+        layer: &Path,
+    ) -> Res<Box<dyn Session>> {
         let spec = Spec {
             workspace: Workspace {
                 lowers,
@@ -259,7 +268,7 @@ impl Bench {
             limits: sandbox::Limits::default(),
             files: Vec::new(),
         };
-        Ok(self.runtime.block_on(self.native.prepare(spec))?)
+        Ok(self.runtime.block_on(native.prepare(spec))?)
     }
 
     fn exec(&self, session: &mut dyn Session, argv: &[&str]) -> Res<(Duration, Vec<u8>)> {
@@ -404,7 +413,7 @@ impl Bench {
             .status()
             .is_ok_and(|s| s.success());
         let other = self.scratch.join("layer-start");
-        let [ours, theirs, plain] = turns(
+        let [ours, first, theirs, plain] = turns(
             41,
             [
                 &mut |_| {
@@ -414,6 +423,21 @@ impl Bench {
                     self.runtime.block_on(session.kill())?;
                     let took = started.elapsed();
                     sandbox::remove(&other)?;
+                    // What is started ahead of the next one is not to run beside a peer.
+                    std::thread::sleep(Duration::from_millis(10));
+                    Ok(took)
+                },
+                &mut |_| {
+                    // As a program starts its first one: nothing was started ahead.
+                    let first = Native::new(program().into(), self.scratch.join("slots"));
+                    let started = Instant::now();
+                    let mut session = self.session_of(&first, vec![lower.clone()], &other)?;
+                    self.exec(session.as_mut(), &["true"])?;
+                    self.runtime.block_on(session.kill())?;
+                    let took = started.elapsed();
+                    sandbox::remove(&other)?;
+                    drop((session, first));
+                    std::thread::sleep(Duration::from_millis(10));
                     Ok(took)
                 },
                 &mut |_| {
@@ -441,6 +465,12 @@ impl Bench {
             what.to_owned(),
             &ours,
             Some(("plain fork, exec", &plain)),
+            Goal::None,
+        );
+        table.row(
+            "… the first of a process".to_owned(),
+            &first,
+            Some(("bwrap, same mounts", &theirs)).filter(|_| has_bwrap),
             Goal::None,
         );
 
@@ -589,6 +619,8 @@ fn bwrap_arguments(mountinfo: &str, work: &Path) -> Vec<String> {
         let at = front.split(' ').nth(4).unwrap_or("/");
         match back.split(' ').next().unwrap_or_default() {
             _ if at == "/" || at.starts_with("/proc") => {}
+            // A file that is covered.
+            "tmpfs" if Path::new(at).is_file() => add(&["--ro-bind", "/dev/null", at]),
             "tmpfs" => add(&["--tmpfs", at]),
             "overlay" => add(&["--bind", &work.to_string_lossy(), at]),
             _ if at.starts_with("/dev/") => add(&["--dev-bind", at, at]),

@@ -41,7 +41,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// The native launcher: namespaces of the kernel, by running the given program once more.
 #[derive(Debug)]
 pub struct Native {
-    launcher: Launcher,
+    launcher: Arc<Launcher>,
     slots: PathBuf,
     parents: Parents,
 }
@@ -53,7 +53,7 @@ impl Native {
     #[must_use]
     pub fn new(helper: PathBuf, slots: PathBuf) -> Self {
         Self {
-            launcher: Launcher::new(helper),
+            launcher: Arc::new(Launcher::new(helper)),
             slots,
             parents: Parents::find(),
         }
@@ -222,6 +222,7 @@ impl Native {
             disk: Arc::new(Mutex::new(disk)),
             layers: folders,
             owner: root.then_some(owner),
+            launcher: Arc::clone(&self.launcher),
             state: State::Idle,
         })
     }
@@ -305,7 +306,6 @@ impl Sandbox for Native {
                 fix: "use the copy method".to_owned(),
             },
         })?;
-        self.launcher.start_ahead();
         live.facts.no_overlay = no_overlay;
         live.facts.prepare_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Box::new(live))

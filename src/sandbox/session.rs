@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::disk::DiskWatch;
+use super::launch::Launcher;
 use super::limits::Group;
 use super::native::Slot;
 use super::output::{Output, Pipes};
@@ -225,6 +226,7 @@ pub(super) struct Live {
     pub(super) layers: Vec<PathBuf>,
     /// The host uid and gid of what runs inside, where it is not the host's own.
     pub(super) owner: Option<u32>,
+    pub(super) launcher: Arc<Launcher>,
     pub(super) state: State,
 }
 
@@ -360,7 +362,10 @@ impl Session for Live {
 
     async fn kill(&mut self) -> Result<(), SandboxError> {
         self.state = State::Dead;
-        self.body.end(std::mem::take(&mut self.layers)).await
+        self.body.end(std::mem::take(&mut self.layers)).await?;
+        // Where one session ended the next is seldom far; nothing of this one is in a hurry now.
+        self.launcher.start_ahead();
+        Ok(())
     }
 }
 
