@@ -494,7 +494,13 @@ impl World {
 
     /// The results that the mirror keeps now; none before there is a mirror.
     fn kept_now(&self) -> BTreeSet<git2::Oid> {
-        match self.data().join("repos").is_dir() {
+        let repos = fs::read_dir(self.data().join("repos"));
+        let mut mirrors = repos
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path().join("mirror.git"));
+        match mirrors.any(|mirror| mirror.is_dir()) {
             true => result_refs(&self.mirror()).into_iter().collect(),
             false => BTreeSet::new(),
         }
@@ -738,10 +744,12 @@ fn differences(expected: &Sight, found: &Sight) -> String {
     all.join("\n")
 }
 
-/// The road undisturbed: what it comes to, and the points on it.
-fn undisturbed(world: &World, road: &Road) -> (Sight, Vec<String>) {
+/// The road undisturbed: what it comes to, the points on it, and how long it took.
+fn undisturbed(world: &World, road: &Road) -> (Sight, Vec<String>, Duration) {
     world.again();
+    let started = Instant::now();
     let status = world.start(road.command, Some("never")).wait().unwrap();
+    let took = started.elapsed();
     assert!(
         matches!(status.code(), Some(0 | 7)),
         "{}: {status}: {}",
@@ -760,7 +768,7 @@ fn undisturbed(world: &World, road: &Road) -> (Sight, Vec<String>) {
             .collect();
         assert!(branches.is_empty(), "{}: {branches:?} are left", road.name);
     }
-    (sight, world.points())
+    (sight, world.points(), took)
 }
 
 /// Goes on after a kill and compares.
@@ -822,7 +830,7 @@ fn killed_at_any_durable_step_the_next_start_ends_the_same() {
     let mut steps = BTreeSet::new();
     for road in &ROADS {
         let world = World::new(road, usize::MAX);
-        let (sight, points) = undisturbed(&world, road);
+        let (sight, points, _) = undisturbed(&world, road);
         let from = road
             .shared_until
             .filter(|_| !is_long())
@@ -909,12 +917,12 @@ fn killed_at_random_the_next_start_ends_the_same() {
     let mut killed = 0;
     for (index, road) in ROADS.iter().enumerate() {
         let world = World::new(road, usize::MAX);
-        let sight = undisturbed(&world, road).0;
+        let (sight, _, took) = undisturbed(&world, road);
         let numbers: Vec<usize> = (index..times).step_by(ROADS.len()).collect();
         let count = AtomicUsize::new(0);
         wrong.extend(for_each(road, &numbers, |world, number| {
             let mut child = world.start(road.command, None);
-            let after = Duration::from_micros(random() % 600_000);
+            let after = took.mul_f64((random() % 1_000) as f64 / 1_000.0);
             std::thread::sleep(after);
             child.kill().unwrap();
             count.fetch_add(
@@ -933,7 +941,7 @@ fn killed_at_random_the_next_start_ends_the_same() {
         wrong.len(),
         wrong.join("\n")
     );
-    assert!(killed * 4 >= times, "{killed}");
+    assert!(killed * 2 >= times, "{killed}");
 }
 
 fn random() -> u64 {

@@ -477,14 +477,22 @@ mod tests {
 
     #[test]
     fn a_link_named_as_a_protected_folder_asks() {
-        let mut link = added(".github");
-        link.new = Some(Entry {
-            kind: EntryKind::Symlink,
-            size: 2,
-            content: Some(b"ci".to_vec()),
-        });
-        let found = judge(&[link], &scope(), &Beside::default());
-        assert!(found.iter().any(|finding| finding.gate == Gate::Protected));
+        // One that the settings name, and one of the built-in list.
+        for folder in ["deploy", ".github"] {
+            let mut link = added(folder);
+            link.new = Some(Entry {
+                kind: EntryKind::Symlink,
+                size: 2,
+                content: Some(b"ci".to_vec()),
+            });
+            let scope = Scope {
+                protected: vec!["deploy/**".to_owned()],
+                ..scope()
+            };
+            let found = judge(&[link], &scope, &Beside::default());
+            let asked = found.iter().any(|finding| finding.gate == Gate::Protected);
+            assert!(asked, "{folder}");
+        }
     }
 
     #[test]
