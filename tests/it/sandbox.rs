@@ -489,6 +489,17 @@ async fn what_is_written_to_disk_is_limited_and_told() {
     }
 }
 
+/// With 20 MiB of disk this script is ended by that limit.
+async fn ends_as_full(script: &str) {
+    let world = World::new();
+    let mut spec = world.spec();
+    spec.limits.disk_bytes = 20 << 20;
+    let mut session = world.native.prepare(spec).await.unwrap();
+    let (exit, out, err) = run(session.as_mut(), sh(script)).await;
+    let full = Exit::Limit { limit: Limit::Disk };
+    assert_eq!(exit, full, "{script}: {out}{err}");
+}
+
 #[tokio::test]
 async fn disk_that_is_in_no_folder_or_in_none_that_may_be_read_is_limited_too() {
     for script in [
@@ -497,13 +508,7 @@ async fn disk_that_is_in_no_folder_or_in_none_that_may_be_read_is_limited_too() 
         // The whole work tree closed behind it.
         "mkdir d; cd d; chmod 000 /work; for i in $(seq 60); do head -c 1000000 /dev/zero > f$i; done; sleep 20",
     ] {
-        let world = World::new();
-        let mut spec = world.spec();
-        spec.limits.disk_bytes = 20 << 20;
-        let mut session = world.native.prepare(spec).await.unwrap();
-        let (exit, out, err) = run(session.as_mut(), sh(script)).await;
-        let full = Exit::Limit { limit: Limit::Disk };
-        assert_eq!(exit, full, "{script}: {out}{err}");
+        ends_as_full(script).await;
     }
 }
 
@@ -516,13 +521,7 @@ async fn a_file_too_large_is_told_as_the_limit_whoever_noticed_it_first() {
         "python3 -c \"open('f', 'wb').write(bytes(100000000))\"",
         "perl -e '$SIG{XFSZ} = \"IGNORE\"; open F, \">f\"; print F \"x\" x 100000000; close F or exit 1'",
     ] {
-        let world = World::new();
-        let mut spec = world.spec();
-        spec.limits.disk_bytes = 20 << 20;
-        let mut session = world.native.prepare(spec).await.unwrap();
-        let (exit, out, err) = run(session.as_mut(), sh(script)).await;
-        let full = Exit::Limit { limit: Limit::Disk };
-        assert_eq!(exit, full, "{script}: {out}{err}");
+        ends_as_full(script).await;
     }
 }
 
