@@ -36,11 +36,7 @@ impl App {
                 continue;
             }
             say(&format!("{id} was interrupted; finishing it first"));
-            let filter = Filter {
-                tasks: Some(vec![id]),
-                kinds: None,
-            };
-            match self.work(worker, &filter).await {
+            match self.work(worker, &Filter::task(id)).await {
                 Ok(()) => say(&format!("{id} is {} now", self.task(id).await?.word())),
                 Err(error @ AppError::Interrupted { .. }) => return Err(error),
                 // An older task's trouble is not this one's.

@@ -144,12 +144,7 @@ impl App {
         let worker = self.worker(lock);
         self.finish_interrupted(&worker, &new, say).await?;
         let id = self.accept(&worker, new).await?;
-        let filter = Filter {
-            tasks: Some(vec![id]),
-            kinds: None,
-        };
-        let worked = self.work(&worker, &filter).await;
-        worked.map_err(|error| error.of(id))?;
+        self.work_on(&worker, id).await?;
         self.prune(&repository).await;
         self.task(id).await
     }
@@ -346,6 +341,12 @@ impl App {
                 "the request was stored but not decided",
             ))),
         }
+    }
+
+    /// [`Self::work`] on one task, whose name an error then has.
+    pub(super) async fn work_on(&self, worker: &Arc<Worker>, id: TaskId) -> Result<(), AppError> {
+        let worked = self.work(worker, &Filter::task(id)).await;
+        worked.map_err(|error| error.of(id))
     }
 
     /// Works until the tasks of `filter` are at rest; the first Ctrl-C (or request to terminate) keeps

@@ -14,7 +14,7 @@ use crate::domain::ident::{Digest, TaskId};
 use crate::domain::report;
 use crate::domain::task::{Outstanding, Stage, Task};
 use crate::domain::text;
-use crate::store::{Arrival, ArtifactKind, DataLock, Filter, Outcome, TaskFilter};
+use crate::store::{Arrival, ArtifactKind, DataLock, Outcome, TaskFilter};
 
 /// What became of an act.
 pub enum Changed {
@@ -167,12 +167,7 @@ impl App {
         if needs_sandbox(&self.task(id).await?) {
             self.probe().await?;
         }
-        let filter = Filter {
-            tasks: Some(vec![id]),
-            kinds: None,
-        };
-        let worked = self.work(&worker, &filter).await;
-        worked.map_err(|error| error.of(id))?;
+        self.work_on(&worker, id).await?;
         Ok(Changed::Here(Box::new(self.task(id).await?)))
     }
 
@@ -195,12 +190,7 @@ impl App {
         if needs_sandbox(&task) {
             self.probe().await?;
         }
-        let filter = Filter {
-            tasks: Some(vec![id]),
-            kinds: None,
-        };
-        let worked = self.work(&worker, &filter).await;
-        worked.map_err(|error| error.of(id))?;
+        self.work_on(&worker, id).await?;
         Ok(Changed::Here(Box::new(self.task(id).await?)))
     }
 

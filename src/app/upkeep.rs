@@ -64,11 +64,7 @@ impl App {
     }
 
     pub(super) async fn has_due(&self, id: TaskId) -> Result<bool, AppError> {
-        let filter = Filter {
-            tasks: Some(vec![id]),
-            kinds: None,
-        };
-        let due = self.store.next_due(&filter).await?;
+        let due = self.store.next_due(&Filter::task(id)).await?;
         Ok(due.is_some_and(|at| at <= self.clock.now()))
     }
 

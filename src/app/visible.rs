@@ -7,12 +7,8 @@ use super::{AppError, Prepared, Said};
 use crate::config::Env;
 use crate::domain::ident::RepoPath;
 use crate::run::REPOSITORY_INSIDE;
+use crate::sandbox::SYSTEM;
 use crate::sandbox::toolchains::Toolchains;
-
-/// Folders of the host that every sandbox shows, read-only.
-const SYSTEM: [&str; 7] = [
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-];
 
 /// Whether a report can be written to `out`, which may not exist yet. Tried, since rights alone do not tell.
 ///

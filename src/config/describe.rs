@@ -137,21 +137,8 @@ fn table_reference<T>(out: &mut String, title: &str, section: &Section<T>, defau
 /// The effective settings as a repository file, each value with its origin if asked for.
 #[must_use]
 pub fn show(settings: &Settings, origins: &Origins, with_origin: bool) -> String {
-    let mut out = "version = 1\n".to_owned();
     let mut settings = settings.clone();
-    for section in REPOSITORY {
-        for key in section.keys {
-            let path = format!("{}.{}", section.name, key.name);
-            line(
-                &mut out,
-                &path,
-                &path,
-                &key.kind.value(&mut settings),
-                origins,
-                with_origin,
-            );
-        }
-    }
+    let mut out = sections(REPOSITORY, &mut settings, origins, with_origin);
     for (i, check) in settings.checks.iter_mut().enumerate() {
         out.push_str("\n[[verify]]\n");
         for key in VERIFY.keys {
@@ -172,19 +159,22 @@ pub fn show(settings: &Settings, origins: &Origins, with_origin: bool) -> String
 /// The effective server settings as a server file, each value with its origin if asked for.
 #[must_use]
 pub fn show_server(server: &Server, origins: &Origins, with_origin: bool) -> String {
+    sections(SERVER, &mut server.clone(), origins, with_origin)
+}
+
+/// A whole file as far as it has plain keys.
+fn sections<T>(
+    sections: &[Section<T>],
+    values: &mut T,
+    origins: &Origins,
+    with_origin: bool,
+) -> String {
     let mut out = "version = 1\n".to_owned();
-    let mut server = server.clone();
-    for section in SERVER {
+    for section in sections {
         for key in section.keys {
             let path = format!("{}.{}", section.name, key.name);
-            line(
-                &mut out,
-                &path,
-                &path,
-                &key.kind.value(&mut server),
-                origins,
-                with_origin,
-            );
+            let value = key.kind.value(values);
+            line(&mut out, &path, &path, &value, origins, with_origin);
         }
     }
     out

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::credentials;
 
 /// Folders of the system that are shown read-only, or as the symbolic links that they are.
-pub(super) const SYSTEM: [&str; 7] = [
+pub const SYSTEM: [&str; 7] = [
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
 ];
 

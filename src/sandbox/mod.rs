@@ -55,6 +55,7 @@ use async_trait::async_trait;
 
 use crate::domain::evidence::Exit;
 
+pub use host::SYSTEM;
 pub use inner::inner;
 pub use native::Native;
 pub use session::Killer;

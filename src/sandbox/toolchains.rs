@@ -15,7 +15,7 @@ use choice::{pyenv_versions, rustup_choice};
 use lists::{CREDENTIALS, INSTALLED, ROOTED, SECRET};
 
 use super::credentials;
-use super::{HOME, Mount, MountKind, PATH};
+use super::{HOME, Mount, MountKind, PATH, SYSTEM};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -448,9 +448,7 @@ impl Search<'_> {
 
 /// Shown in every sandbox.
 fn system(path: &Path) -> bool {
-    ["/usr", "/bin", "/sbin", "/lib", "/lib64"]
-        .iter()
-        .any(|top| path.starts_with(top))
+    SYSTEM.iter().any(|top| path.starts_with(top))
 }
 
 #[cfg(test)]

@@ -192,6 +192,15 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// All jobs of one task.
+    #[must_use]
+    pub fn task(id: TaskId) -> Self {
+        Self {
+            tasks: Some(vec![id]),
+            kinds: None,
+        }
+    }
+
     /// Tasks and kinds as the statements want them: `,1,2,` and `,run,wait,`.
     pub(super) fn as_text(&self) -> (Option<String>, Option<String>) {
         let listed = |words: Vec<String>| format!(",{},", words.join(","));

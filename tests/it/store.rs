@@ -1022,17 +1022,7 @@ async fn a_run_in_flight_at_the_end_is_superseded_when_its_holder_is_gone(w: Wor
                 .await
                 .unwrap(),
         }
-        let next = store
-            .claim(
-                &here,
-                &Filter {
-                    tasks: Some(vec![task]),
-                    kinds: None,
-                },
-                TTL,
-            )
-            .await
-            .unwrap();
+        let next = store.claim(&here, &Filter::task(task), TTL).await.unwrap();
         assert_eq!(next.map(kind), Some(JobKind::CleanUp), "way {way}");
         takes_nothing(&w, &*store, &run).await;
         let job = &store.jobs(task).await.unwrap()[0];

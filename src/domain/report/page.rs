@@ -46,9 +46,14 @@ pub(super) fn within(text: &str, max: usize, render: fn(&str) -> String) -> Stri
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default().trim_end()),
         None => text.to_owned(),
     };
+    most(max, |keep| render(&beginning(keep)))
+}
+
+/// What `shown` makes of as many characters as give at most `max` of them.
+fn most(max: usize, shown: impl Fn(usize) -> String) -> String {
     let mut keep = max;
     loop {
-        let shown = render(&beginning(keep));
+        let shown = shown(keep);
         let length = chars(&shown);
         if length <= max {
             return shown;
@@ -177,16 +182,5 @@ fn within_tail(raw: &str, max: usize) -> String {
         Some((at, first)) => format!("…{}", raw.get(at + first.len_utf8()..).unwrap_or_default()),
         None => raw.to_owned(),
     };
-    let mut keep = max;
-    loop {
-        let shown = block(&end(keep));
-        let length = chars(&shown);
-        if length <= max {
-            return shown;
-        }
-        if keep == 0 {
-            return String::new();
-        }
-        keep = (keep * max / length).min(keep - keep.div_ceil(16));
-    }
+    most(max, |keep| block(&end(keep)))
 }
