@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
@@ -759,42 +759,11 @@ fn an_approved_filter_is_never_run_by_the_host() {
 /// All of it once more as an ordinary user.
 #[test]
 fn all_of_it_holds_for_an_ordinary_user() {
-    if !is_root() {
-        crate::skip::skipped("hostile agent as root", "takes root");
+    let Some(output) = crate::ordinary::again("hostile agent as root", &["hostile_agent::"]) else {
         return;
-    }
-    let folder = tempfile::Builder::new()
-        .prefix("prentice-user-")
-        .tempdir()
-        .unwrap();
-    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let home = folder.path().join("home");
-    fs::create_dir(&home).unwrap();
-    std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
-    let place = |from: &Path, name: &str| {
-        let to = folder.path().join(name);
-        fs::copy(from, &to).unwrap();
-        to
     };
-    let tests = place(&std::env::current_exe().unwrap(), "tests");
-    let program = place(&helper(), "program");
-    let output = Process::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .arg(&tests)
-        .args(["hostile_agent::", "--nocapture"])
-        .current_dir(&home)
-        .env_clear()
-        .env("HOME", &home)
-        .env("TMPDIR", &home)
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .env("PRENTICE_TEST_HELPER", &program)
-        .env("INSTA_UPDATE", "no")
-        .env("INSTA_WORKSPACE_ROOT", &home)
-        .output()
-        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
-    println!("{text}");
     assert!(output.status.success(), "{text}{said}");
     assert!(text.contains("test result: ok. 4 passed"), "{text}");
     for line in said.lines().filter(|line| line.starts_with("## ")) {

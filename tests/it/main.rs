@@ -15,6 +15,7 @@ mod guards;
 mod hostile;
 mod hostile_agent;
 mod model;
+mod ordinary;
 mod packages;
 mod readme;
 mod referee;

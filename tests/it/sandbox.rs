@@ -1009,39 +1009,11 @@ const TOOLS: [(&str, &str); 7] = [
 /// Everything above and every attack, once more as an ordinary user.
 #[test]
 fn all_of_it_holds_for_an_ordinary_user() {
-    if !is_root() {
-        crate::skip::skipped("sandbox as root", "takes root");
+    let words = ["sandbox::", "hostile::", "--test-threads=4"];
+    let Some(output) = crate::ordinary::again("sandbox as root", &words) else {
         return;
-    }
-    let folder = tempfile::Builder::new()
-        .prefix("prentice-user-")
-        .tempdir()
-        .unwrap();
-    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let home = folder.path().join("home");
-    fs::create_dir(&home).unwrap();
-    std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
-    let tests = folder.path().join("tests");
-    let program = folder.path().join("program");
-    fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
-    fs::copy(helper(), &program).unwrap();
-    let output = Process::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&tests)
-        .args(["sandbox::", "hostile::", "--nocapture", "--test-threads=4"])
-        .current_dir(&home)
-        .env_clear()
-        .env("HOME", &home)
-        .env("TMPDIR", &home)
-        .env("PATH", "/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin")
-        .env("PRENTICE_TEST_HELPER", &program)
-        // Snapshots are compared, never written, and no cargo is asked where they are.
-        .env("INSTA_UPDATE", "no")
-        .env("INSTA_WORKSPACE_ROOT", &home)
-        .output()
-        .unwrap();
+    };
     let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}");
     assert!(
         output.status.success(),
         "{}",
