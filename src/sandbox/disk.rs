@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::{Limits, tree};
 
-/// Watches what all layers of a session hold. Counting walks them, so it is done only when the
-/// file system says that enough was written to matter, or after a while.
+/// Watches what all layers of a session hold. Only counting tells: the file systems are shared
+/// with others, and what those remove would hide what the session writes.
 #[derive(Clone, Debug)]
 pub(super) struct DiskWatch {
     folders: Vec<PathBuf>,
@@ -19,24 +19,28 @@ pub(super) struct DiskWatch {
     start: u64,
     /// PID 1 of the session, as the host numbers it.
     pub(super) pid1: Option<u32>,
-    last: Option<(Instant, u64, u64)>,
+    /// What the last count took.
+    cost: Duration,
 }
 
-/// What the file systems of the layers say; each layer counts for itself, since only growth is
-/// looked at.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the file systems of the layers say, each layer for itself, since only growth is looked at.
+#[derive(Clone, Copy, Debug)]
 struct Taken {
     used: u64,
     free: u64,
-    inodes: u64,
-    unknown: bool,
 }
 
 /// Bytes that stay free on the host's file system.
 const FREE_FLOOR: u64 = 512 << 20;
 
-/// How often the layers are counted even if the file system seems not to fill.
-const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// How often the layers are counted while a command runs, if counting is quick.
+const COUNT_EVERY: Duration = Duration::from_millis(200);
+
+/// At most one part in so many of a command's time goes into counting.
+const COUNT_SHARE: u32 = 20;
+
+/// What an async thread may do itself.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 impl DiskWatch {
     /// `already`: what a copy put into the layers, which is not the session's doing. Blocking.
@@ -47,7 +51,12 @@ impl DiskWatch {
             files: limits.disk_files.saturating_add(already.files),
             start: 0,
             pid1: None,
-            last: None,
+            // Counting what a copy put there may take long.
+            cost: if already.files > 0 {
+                AT_ONCE
+            } else {
+                Duration::ZERO
+            },
         };
         watch.start = watch.taken().used;
         watch
@@ -55,57 +64,43 @@ impl DiskWatch {
 
     fn taken(&self) -> Taken {
         let mut taken = Taken {
+            used: 0,
             free: u64::MAX,
-            ..Taken::default()
         };
         for folder in &self.folders {
-            match rustix::fs::statvfs(folder) {
-                Ok(stat) => {
-                    taken.used += stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_frsize;
-                    taken.free = taken.free.min(stat.f_bavail.saturating_mul(stat.f_frsize));
-                    taken.inodes += stat.f_files.saturating_sub(stat.f_ffree);
-                    // Some file systems do not count inodes.
-                    taken.unknown |= stat.f_files == 0;
-                }
-                Err(_) => taken.unknown = true,
+            if let Ok(stat) = rustix::fs::statvfs(folder) {
+                taken.used += stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_frsize;
+                taken.free = taken.free.min(stat.f_bavail.saturating_mul(stat.f_frsize));
             }
         }
         taken
     }
 
-    /// Whether [`Self::over`] would say no without counting: one `statvfs` for each layer.
-    pub(super) fn settled(&self) -> bool {
-        let taken = self.taken();
-        !self.short(&taken) && self.counted(&taken)
+    /// Whether counting is over in a moment, as far as the last count tells.
+    pub(super) fn quick(&self) -> bool {
+        self.cost < AT_ONCE
     }
 
-    /// Files that are deleted but open are in no folder; the host does not run full for them.
-    fn short(&self, taken: &Taken) -> bool {
-        let grown = taken.used.saturating_sub(self.start);
-        taken.free < FREE_FLOOR && grown > self.bytes / 8
-    }
-
-    /// Whether the last count is young, and little was written since.
-    fn counted(&self, taken: &Taken) -> bool {
-        self.last.is_some_and(|(when, used, inodes)| {
-            !taken.unknown
-                && when.elapsed() < COUNT_EVERY
-                && taken.used.saturating_sub(used) < self.bytes / 8
-                && taken.inodes.saturating_sub(inodes) < self.files / 8
-        })
+    /// How long to wait before the next count.
+    pub(super) fn pause(&self) -> Duration {
+        COUNT_EVERY.max(self.cost * COUNT_SHARE)
     }
 
     /// Whether the layers hold more than allowed. Blocking.
     pub(super) fn over(&mut self) -> bool {
+        let started = Instant::now();
+        let over = self.count();
+        self.cost = started.elapsed();
+        over
+    }
+
+    fn count(&self) -> bool {
         let taken = self.taken();
-        if self.short(&taken) {
+        let grown = taken.used.saturating_sub(self.start);
+        // Files that are deleted but open are in no folder; the host does not run full for them.
+        if taken.free < FREE_FLOOR && grown > self.bytes / 8 {
             return true;
         }
-        if self.counted(&taken) {
-            return false;
-        }
-        let grown = taken.used.saturating_sub(self.start);
-        self.last = Some((Instant::now(), taken.used, taken.inodes));
         let mut total = tree::Size::default();
         for folder in &self.folders {
             total.add(tree::size(folder, self.bytes, self.files));

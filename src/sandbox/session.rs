@@ -30,9 +30,6 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// Longest wait for output that is still in the pipes when everything inside is dead.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
-/// How often what was written to disk is looked at.
-const DISK_EVERY: Duration = Duration::from_millis(200);
-
 /// PID 1 as the host knows it.
 #[derive(Debug)]
 pub(super) struct Pid1 {
@@ -406,9 +403,11 @@ impl Live {
 }
 
 async fn over(disk: &Arc<Mutex<DiskWatch>>) -> Result<bool, SandboxError> {
-    // Asking the file systems is quick; only counting is worth a thread of its own.
-    if disk.try_lock().is_ok_and(|watch| watch.settled()) {
-        return Ok(false);
+    // Most sessions hold little: counting it is quicker than to ask a thread to.
+    if let Ok(mut watch) = disk.try_lock()
+        && watch.quick()
+    {
+        return Ok(watch.over());
     }
     let disk = Arc::clone(disk);
     blocking(move || disk.lock().unwrap_or_else(PoisonError::into_inner).over()).await
@@ -417,7 +416,8 @@ async fn over(disk: &Arc<Mutex<DiskWatch>>) -> Result<bool, SandboxError> {
 /// Returns when the layers hold more than allowed.
 async fn watch_disk(disk: Arc<Mutex<DiskWatch>>) {
     loop {
-        tokio::time::sleep(DISK_EVERY).await;
+        let pause = disk.lock().unwrap_or_else(PoisonError::into_inner).pause();
+        tokio::time::sleep(pause).await;
         if over(&disk).await.unwrap_or(false) {
             return;
         }

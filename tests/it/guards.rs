@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use prentice::domain::evidence::Exit;
 use prentice::domain::ident::{CommitId, TaskId};
-use prentice::forge::{Error, Leave, Place, Refs, Status, local};
+use prentice::forge::{self, Durable, Error, Leave, Place, Refs, Status, local};
 use prentice::sandbox::{Mount, MountKind, Sandbox as _};
 
 use crate::sandbox::{World, run, sh};
@@ -116,33 +116,56 @@ impl Refs for NoRefs {
     }
 }
 
+/// Holds up whoever writes the status at its last step until others had their time.
+struct Held {
+    reached: mpsc::Sender<()>,
+    others_done: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Durable for Held {
+    fn step(&self, what: &str) {
+        if what == "before rename T-1/status.md" {
+            self.reached.send(()).unwrap();
+            let others = self.others_done.lock().unwrap();
+            // Where they exclude each other nobody comes.
+            let _ = others.recv_timeout(Duration::from_millis(300));
+        }
+    }
+}
+
 /// The two are jobs side by side, each with a forge of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_task_that_is_shown_while_it_is_cleaned_up_ends_with_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().to_owned();
-    for number in 1..=60 {
-        let place = Place {
-            task: TaskId(number),
-            issue: number,
-        };
-        let forge = || local(root.clone(), Arc::new(NoRefs), None);
-        let status = |ended| Status {
-            word: "stopped",
-            ended,
-            body: "text",
-        };
-        let (showing, cleaning) = (forge(), forge());
-        let first = showing.ensure_status(place, None, &status(false)).await;
-        first.unwrap();
-        let show = tokio::spawn(async move {
-            let ended = status(true);
-            showing.ensure_status(place, None, &ended).await
-        });
-        let clean_up = cleaning.clean_up(place, Leave::Nothing);
-        let (shown, cleaned) = tokio::join!(show, clean_up);
-        shown.unwrap().unwrap();
-        cleaned.unwrap();
-        assert!(!folder.path().join(format!("T-{number}")).exists());
-    }
+    let place = Place {
+        task: TaskId(1),
+        issue: 1,
+    };
+    let status = |body| Status {
+        word: "stopped",
+        ended: true,
+        body,
+    };
+    forge::keep_issue(&root, place.task, "text", None).unwrap();
+    let plain = local(root.clone(), Arc::new(NoRefs), None);
+    let first = plain.ensure_status(place, None, &status("first")).await;
+    first.unwrap();
+    let (reached, is_reached) = mpsc::channel();
+    let (done, others_done) = mpsc::channel();
+    let held = Held {
+        reached,
+        others_done: Mutex::new(others_done),
+    };
+    let showing = local(root, Arc::new(NoRefs), Some(Arc::new(held)));
+    let show = tokio::spawn(async move {
+        let ended = status("second");
+        showing.ensure_status(place, None, &ended).await
+    });
+    let waited = tokio::task::spawn_blocking(move || is_reached.recv());
+    waited.await.unwrap().unwrap();
+    plain.clean_up(place, Leave::Nothing).await.unwrap();
+    let _ = done.send(());
+    show.await.unwrap().unwrap();
+    assert!(!folder.path().join("T-1").exists());
 }

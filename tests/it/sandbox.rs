@@ -489,6 +489,26 @@ async fn what_is_written_to_disk_is_limited_and_told() {
     }
 }
 
+/// Others remove as much as the session writes: the file system tells nothing.
+#[tokio::test]
+async fn what_others_remove_meanwhile_hides_nothing_of_what_a_session_writes() {
+    let world = World::new();
+    let others = tempfile::NamedTempFile::new_in(&world.folder).unwrap();
+    std::fs::write(others.path(), vec![1; 200 << 20]).unwrap();
+    let mut spec = world.spec();
+    spec.limits.disk_bytes = 20 << 20;
+    let mut session = world.native.prepare(spec).await.unwrap();
+    // Long enough to be counted once before, short enough to be over before it is counted again.
+    let script = "head -c 1000000 /dev/zero > a; sleep 0.3; head -c 20500000 /dev/zero > b";
+    let removing = tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        drop(others);
+    });
+    let (exit, _, _) = run(session.as_mut(), sh(script)).await;
+    removing.await.unwrap();
+    assert_eq!(exit, Exit::Limit { limit: Limit::Disk });
+}
+
 /// With 20 MiB of disk this script is ended by that limit.
 async fn ends_as_full(script: &str) {
     let world = World::new();
