@@ -24,10 +24,11 @@ use super::files::{
     beside, file_word, io_error, is_absent, read_capped, read_issue, sync_folder, write,
 };
 use super::{
-    Account, Capabilities, CommentId, Durable, Error, Forge, Issue, Leave, Permission, Place,
-    PullRequest, PullState, Refs, Stands, Status,
+    Account, Capabilities, CommentId, Durable, Error, Forge, Issue, Leave, Place, PullRequest,
+    PullState, Refs, Stands, Status,
 };
 use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::policy::{ActorKind, Right};
 use crate::domain::report::CheckReport;
 use crate::domain::task::Pull;
 
@@ -110,6 +111,7 @@ impl Forge for Local {
         Ok(Account {
             id: 0,
             login: "prentice".to_owned(),
+            kind: ActorKind::Bot,
         })
     }
 
@@ -127,8 +129,8 @@ impl Forge for Local {
     }
 
     /// Whoever can start the program here owns the repository.
-    async fn permission(&self, _login: &str) -> Result<Permission, Error> {
-        Ok(Permission::Admin)
+    async fn right(&self, _login: &str) -> Result<Option<Right>, Error> {
+        Ok(Some(Right::Admin))
     }
 
     async fn ensure_status(
@@ -290,6 +292,7 @@ impl Forge for Local {
             number: place.task.0,
             head,
             stands,
+            by: None,
         }))
     }
 
@@ -307,6 +310,19 @@ impl Forge for Local {
             },
         )
         .await
+    }
+
+    /// Whoever works here reads it here.
+    async fn request_review(&self, _place: Place, _login: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn mark_ready(&self, _place: Place) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn drop_trigger(&self, _place: Place, _label: &str) -> Result<(), Error> {
+        Ok(())
     }
 
     async fn clean_up(&self, place: Place, leave: Leave) -> Result<(), Error> {

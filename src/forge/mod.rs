@@ -5,18 +5,22 @@
 //! lost is simply done again. There is no verb that merges and none that approves.
 
 mod files;
+pub mod hook;
 mod local;
+mod types;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::ident::{CommitId, Time};
+use crate::domain::policy::Right;
 use crate::domain::report::CheckReport;
 use crate::domain::task::Pull;
 
 pub use files::{ISSUE_MAX_BYTES, keep_issue, read_issue};
+pub use types::*;
 
 /// A repository on a forge.
 ///
@@ -37,8 +41,8 @@ pub trait Forge: Send + Sync {
     /// The issue as it is now. [`Error::Gone`] where there is none.
     async fn issue(&self, number: i64) -> Result<Issue, Error>;
 
-    /// What `login` may do at this moment. Looked up for every act, never kept.
-    async fn permission(&self, login: &str) -> Result<Permission, Error>;
+    /// What `login` may do at this moment, `None` where the forge does not say. Looked up for every act, never kept.
+    async fn right(&self, login: &str) -> Result<Option<Right>, Error>;
 
     /// Makes the one status comment say `status`. Found by `known`, else by account and
     /// [`marker`]; made anew where it was deleted. Answers its id, to be kept as `known`.
@@ -90,6 +94,17 @@ pub trait Forge: Send + Sync {
 
     /// Closes the task's pull request; absent, closed or merged is fine.
     async fn close_pull(&self, place: Place) -> Result<(), Error>;
+
+    /// Asks `login` to review the task's pull request. Asked already is fine.
+    ///
+    /// [`Error::Invalid`] where the forge cannot ask this account (the author, no right to read, unknown).
+    async fn request_review(&self, place: Place, login: &str) -> Result<(), Error>;
+
+    /// Makes the task's draft ready for review; ready already is fine, and so is a forge without drafts.
+    async fn mark_ready(&self, place: Place) -> Result<(), Error>;
+
+    /// Takes the trigger back: the label `label` off the issue, and our own account off its assignees. Absent is fine.
+    async fn drop_trigger(&self, place: Place, label: &str) -> Result<(), Error>;
 
     /// Removes what else the task left on the forge: labels, notifications that are out of date, files of ours.
     /// The branch is [`delete_branch`](Self::delete_branch)'s.
@@ -157,143 +172,105 @@ fn found_words(found: Option<&CommitId>) -> String {
     found.map_or(String::new(), |head| format!(": found {}", head.short()))
 }
 
-/// Where a task is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// The task.
-    pub task: TaskId,
-    /// Its issue; locally the task's own number.
-    pub issue: i64,
+/// What happens on a repository of a forge, and answers to it. Only intake and sweep use it; a task is shown by
+/// [`Forge`]. Everything is read anew each time: a delivery is a hint, never a fact.
+///
+/// Errors as for [`Forge`]. Lists are whole (paged inside), oldest first, at most [`LIST_MAX`] entries: a list that
+/// is longer answers [`Error::Invalid`], never less silently.
+#[async_trait]
+pub trait Conversation: Send + Sync {
+    /// The repository as it is now, found by its id: a renamed one is followed. [`Error::Gone`] where it is gone or
+    /// out of reach.
+    async fn repository(&self) -> Result<Repository, Error>;
+
+    /// An issue or pull request with everything that decides about it. [`Error::Gone`] where it was deleted or
+    /// transferred.
+    async fn thread(&self, number: i64) -> Result<Thread, Error>;
+
+    /// What people did to it: labels, assignments, closing, reopening, renaming. Other entries are left out.
+    async fn timeline(&self, number: i64) -> Result<Vec<Entry>, Error>;
+
+    /// Its comments (not those of reviews), those changed since `since`.
+    async fn comments(&self, number: i64, since: Option<Time>) -> Result<Vec<Comment>, Error>;
+
+    /// One comment. [`Error::Gone`] where it was deleted.
+    async fn comment(&self, id: CommentId) -> Result<Comment, Error>;
+
+    /// The pull request of this number. [`Error::Gone`] where there is none.
+    async fn pull(&self, number: i64) -> Result<PullInfo, Error>;
+
+    /// Submitted reviews, pending and requested ones left out, with their inline comments.
+    async fn reviews(&self, number: i64) -> Result<Vec<Review>, Error>;
+
+    /// What `login` may do at this moment, `None` where the forge does not say.
+    async fn right(&self, login: &str) -> Result<Option<Right>, Error>;
+
+    /// Whether title and body of an issue are as they were at `at`, as far as the forge proves it.
+    async fn unedited(&self, number: i64, at: Time) -> Result<Proof, Error>;
+
+    /// Numbers of issues and pull requests that changed at or after `since`, open and closed ones.
+    async fn changed(&self, since: Time) -> Result<Vec<Changed>, Error>;
+
+    /// Makes our reactions on a comment be exactly `reaction`, or none.
+    async fn react(&self, comment: CommentId, reaction: Option<Reaction>) -> Result<(), Error>;
+
+    /// Makes sure that the comment with this [`note_marker`] says this: found by `known`, else by account and marker,
+    /// else made. An existing one that says something else is edited. Answers its id.
+    async fn ensure_note(
+        &self,
+        number: i64,
+        key: &str,
+        known: Option<CommentId>,
+        body: &str,
+    ) -> Result<CommentId, Error>;
+
+    /// Makes the check of this name on this commit say this; `page` is where its details are read.
+    async fn set_check(&self, check: &CheckReport, page: Option<&str>) -> Result<(), Error>;
 }
 
-/// The id of a comment on its forge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CommentId(pub i64);
+/// A configured forge: one account, and the repositories that it may work in.
+#[async_trait]
+pub trait Service: Send + Sync {
+    /// Its name in the server file.
+    fn name(&self) -> &str;
 
-/// What the status comment shall say.
-#[derive(Clone, Copy, Debug)]
-pub struct Status<'a> {
-    /// The stage in one word.
-    pub word: &'a str,
-    /// The task is final: what was cleaned up is not made anew for it.
-    pub ended: bool,
-    /// The text, without marker.
-    pub body: &'a str,
+    /// What it can show.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The account that writes.
+    async fn whoami(&self) -> Result<Account, Error>;
+
+    /// The repositories that the account can reach and `allowed` names (`owner/name`, `owner/*`, any case), each once.
+    /// A named one that cannot be reached is left out: the caller sees it missing.
+    async fn repositories(&self, allowed: &[String]) -> Result<Vec<Repository>, Error>;
+
+    /// The repository of this name. [`Error::Gone`] where there is none that we may see.
+    async fn repository(&self, name: &str) -> Result<Repository, Error>;
+
+    /// What git shows to fetch and push there. Short-lived where the forge can; asked for anew before each use.
+    async fn credential(&self, repository: &Repository) -> Result<Credential, Error>;
+
+    /// Where tasks of a repository are shown. Branches are moved by `refs`.
+    fn forge(&self, repository: &Repository, refs: Arc<dyn Refs>) -> Arc<dyn Forge>;
+
+    /// What happens on a repository.
+    fn conversation(&self, repository: &Repository) -> Arc<dyn Conversation>;
+
+    /// Asks the forge to send again what failed since `since`; gives how many. 0 where it cannot.
+    async fn redeliver(&self, since: Time) -> Result<u32, Error>;
 }
 
-/// What a pull request shall be.
-#[derive(Clone, Copy, Debug)]
-pub struct PullRequest<'a> {
-    /// Head branch, without `refs/heads/`.
-    pub branch: &'a str,
-    /// Branch to merge into; `None` locally, where `HEAD` was detached.
-    pub base: Option<&'a str>,
-    /// The title.
-    pub title: &'a str,
-    /// The text, without marker.
-    pub body: &'a str,
-    /// Opened as a draft, where the forge has drafts.
-    pub draft: bool,
-}
+/// Most entries of one list.
+pub const LIST_MAX: usize = 10_000;
 
-/// A pull request as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullState {
-    /// Its number; locally the task's.
-    pub number: i64,
-    /// Head of its branch; `None` where the branch is gone.
-    pub head: Option<CommitId>,
-    /// What became of it.
-    pub stands: Stands,
-}
-
-/// What became of a pull request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stands {
-    /// It can be merged or closed.
-    Open,
-    /// It was merged.
-    Merged,
-    /// It was closed; locally also when its branch was deleted.
-    Closed,
-}
-
-/// What stays after [`Forge::clean_up`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Leave {
-    /// Status and its history.
-    Record,
-    /// Nothing that is ours.
-    Nothing,
-}
-
-/// What a forge can show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Capabilities {
-    /// Issues have labels.
-    pub labels: bool,
-    /// Pull requests can be drafts.
-    pub drafts: bool,
-}
-
-/// An account.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Account {
-    /// Its id, which survives a renaming.
-    pub id: i64,
-    /// Its name.
-    pub login: String,
-}
-
-/// An issue as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Issue {
-    /// Its number.
-    pub number: i64,
-    /// Its title; empty locally, where the text has it.
-    pub title: String,
-    /// Its text as written.
-    pub body: String,
-    /// Whether it is open.
-    pub open: bool,
-}
-
-/// What an account may do, least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Permission {
-    /// Nothing, or the forge does not say.
-    None,
-    /// Reads.
-    Read,
-    /// Sorts issues.
-    Triage,
-    /// Pushes.
-    Write,
-    /// Everything.
-    Admin,
-}
-
-/// The hidden first line of a comment or pull request of ours: by it, and by the account, it is found again.
-/// `key` tells several comments of one task apart; the status comment and the pull request have none.
-#[must_use]
-pub fn marker(task: TaskId, key: Option<&str>) -> String {
-    match key {
-        None => format!("<!-- prentice v1 task={task} -->"),
-        Some(key) => {
-            let quiet = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-            let key: String = key.chars().filter(quiet).collect();
-            format!("<!-- prentice v1 task={task} key={key} -->")
-        }
-    }
-}
-
-/// Branches of the user's repository, for the local forge. Implemented by app over git.
+/// Branches of a repository, behind the adapters. Implemented by app: locally over the user's repository, else over
+/// fetch and push.
 #[async_trait]
 pub trait Refs: Send + Sync {
     /// Head of `branch` (without `refs/heads/`), `None` where there is none.
     async fn branch_head(&self, branch: &str) -> Result<Option<CommitId>, Error>;
 
-    /// Compare and set: [`Error::Conflict`] where the head is not `expected` (`None` = no such branch).
+    /// Compare and set: [`Error::NotPermitted`] where a rule of the forge refuses it, [`Error::Conflict`] where the head is not `expected` (`None` = no such branch).
     /// The commit's objects have to be in the repository afterwards.
     async fn set_branch(
         &self,

@@ -3,16 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use prentice::domain::ident::CommitId;
+use prentice::domain::policy::{ActorKind, Right};
 use prentice::domain::report::{CheckReport, CheckState};
 use prentice::domain::task::Pull;
 use prentice::forge::{
-    Account, Capabilities, CommentId, Error, Forge, Issue, Leave, Permission, Place, PullRequest,
-    PullState, Stands, Status, marker,
+    Account, Capabilities, Checks, CommentId, Drafts, Error, Forge, Issue, Leave, Place,
+    PullRequest, PullState, Stands, Status, marker,
 };
 
 const BOT: i64 = 900;
@@ -55,7 +56,9 @@ pub(crate) struct World {
     pub(crate) pulls: Vec<FakePull>,
     pub(crate) refs: BTreeMap<String, CommitId>,
     pub(crate) checks: BTreeMap<(CommitId, String), (CheckState, String)>,
-    pub(crate) permissions: BTreeMap<String, Permission>,
+    pub(crate) rights: BTreeMap<String, Right>,
+    /// Who was asked to review, by task.
+    pub(crate) reviewers: BTreeMap<i64, BTreeSet<String>>,
     /// Each is used up by the next write of that verb.
     pub(crate) faults: VecDeque<(&'static str, Fault)>,
     /// Writes that changed something, in order.
@@ -132,7 +135,9 @@ impl Forge for FakeForge {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             labels: true,
-            drafts: true,
+            drafts: Drafts::Field,
+            checks: Checks::Statuses,
+            ..Capabilities::default()
         }
     }
 
@@ -140,6 +145,7 @@ impl Forge for FakeForge {
         Ok(Account {
             id: BOT,
             login: "prentice-bot".to_owned(),
+            kind: ActorKind::Bot,
         })
     }
 
@@ -150,9 +156,9 @@ impl Forge for FakeForge {
         })
     }
 
-    async fn permission(&self, login: &str) -> Result<Permission, Error> {
-        let known = self.world().permissions.get(login).copied();
-        Ok(known.unwrap_or(Permission::None))
+    async fn right(&self, login: &str) -> Result<Option<Right>, Error> {
+        let known = self.world().rights.get(login).copied();
+        Ok(Some(known.unwrap_or(Right::None)))
     }
 
     async fn ensure_status(
@@ -334,6 +340,7 @@ impl Forge for FakeForge {
             number: pull.number,
             head: world.refs.get(&pull.branch).cloned(),
             stands: pull.stands,
+            by: None,
         }))
     }
 
@@ -345,6 +352,39 @@ impl Forge for FakeForge {
                     pull.stands = Stands::Closed;
                 }
             }
+            Ok(())
+        })
+    }
+
+    async fn request_review(&self, place: Place, login: &str) -> Result<(), Error> {
+        self.write("request_review", |world| {
+            let known = world.rights.get(login).copied().unwrap_or(Right::None);
+            if known < Right::Read {
+                return Err(Error::Invalid {
+                    what: format!("reviewer {login}"),
+                    why: "not a collaborator".to_owned(),
+                });
+            }
+            let asked = world.reviewers.entry(place.task.0).or_default();
+            asked.insert(login.to_owned());
+            Ok(())
+        })
+    }
+
+    async fn mark_ready(&self, place: Place) -> Result<(), Error> {
+        self.write("mark_ready", |world| {
+            let mark = marker(place.task, None);
+            for pull in &mut world.pulls {
+                pull.draft &= !pull.body.starts_with(&mark);
+            }
+            Ok(())
+        })
+    }
+
+    async fn drop_trigger(&self, place: Place, label: &str) -> Result<(), Error> {
+        self.write("drop_trigger", |world| {
+            let labels = world.labels.entry(place.issue).or_default();
+            labels.retain(|one| one != label);
             Ok(())
         })
     }

@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use prentice::domain::ident::{CommitId, TaskId};
+use prentice::domain::policy::Right;
 use prentice::domain::report::{CheckReport, CheckState};
 use prentice::forge::{
-    Durable, Error, Forge, ISSUE_MAX_BYTES, Issue, Leave, Permission, Place, PullRequest, Refs,
-    Stands, Status, keep_issue, local, marker, read_issue,
+    Durable, Error, Forge, ISSUE_MAX_BYTES, Issue, Leave, Place, PullRequest, Refs, Stands, Status,
+    keep_issue, local, marker, read_issue,
 };
 
 use super::fake_forge::{FakeForge, Fault};
@@ -85,7 +86,7 @@ async fn contract(world: &dyn Behind) {
     assert_eq!((issue.number, issue.body.as_str()), (7, "# Empty input\n"));
     assert!(issue.open);
     assert!(matches!(forge.issue(99).await, Err(Error::Gone { .. })));
-    assert!(forge.permission("dana").await.unwrap() >= Permission::Write);
+    assert!(forge.right("dana").await.unwrap() >= Some(Right::Write));
     assert!(!forge.whoami().await.unwrap().login.is_empty());
 
     // One status comment, found by id, and by marker after the id was lost.
@@ -413,10 +414,7 @@ impl FakeWorld {
             open: true,
         };
         forge.world().issues.insert(7, issue);
-        forge
-            .world()
-            .permissions
-            .insert("dana".to_owned(), Permission::Write);
+        forge.world().rights.insert("dana".to_owned(), Right::Write);
         Self(forge)
     }
 
