@@ -5,7 +5,10 @@ pub mod demo;
 mod earlier;
 mod error;
 mod local;
+mod prepare;
 mod request;
+mod serve;
+mod served;
 mod tasks;
 mod upkeep;
 mod verify;
@@ -19,7 +22,8 @@ use std::time::Duration;
 pub use crate::run::News;
 pub use error::{AppError, Said};
 pub use local::Told;
-pub use request::{Prepared, Repository, RunOrder, agent_words, read_issue};
+pub use prepare::Prepared;
+pub use request::{Repository, RunOrder, agent_words, read_issue};
 pub use tasks::Changed;
 pub use verify::{Refereed, VerifyOrder};
 
@@ -199,21 +203,21 @@ impl App {
     }
 
     fn worker(&self, lock: Arc<DataLock>) -> Arc<Worker> {
-        let world = local::Machine {
-            env: self.env.clone(),
-            data: self.data.clone(),
-            store: Arc::clone(&self.store),
-            sandbox: Arc::clone(&self.sandbox),
-            steps: Arc::clone(&self.steps),
-            extra_toolchains: self.server.sandbox.toolchains.clone(),
-            told: self.told.clone(),
-        };
-        let patience = Patience {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        Worker::new(
+            store,
+            lock,
+            clock,
+            Arc::new(self.machine()),
+            self.patience(),
+        )
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
             heartbeat: Duration::from_secs(self.server.workers.heartbeat_secs),
             lost_after: Duration::from_secs(self.server.workers.lost_after_secs),
-        };
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        Worker::new(store, lock, clock, Arc::new(world), patience)
+        }
     }
 
     /// A task as it stands.

@@ -18,6 +18,7 @@
 //! | [`agent`] | who edits | domain, sandbox (traits) |
 //! | [`store`] | inbox, tasks, journal, outbox, artifacts | domain |
 //! | [`run`] | one run of a task: workspace, base, agent, import, gates, head, evidence | domain, config, git, traits of store, sandbox, agent |
+//! | [`intake`] | what people do on a forge, read anew and taken up once, as events | domain, config, git, run, sweep, traits of forge and store |
 //! | [`worker`], [`sweep`] | the two loops; asking the world what is true | domain, config, git, run, the traits above |
 //! | [`app`] | composition root: builds the ports, owns clock and randomness | everything above |
 //! | [`cli`] | words typed and words printed | app, config, domain |
@@ -40,6 +41,7 @@ pub mod config;
 pub mod domain;
 pub mod forge;
 pub mod git;
+pub mod intake;
 pub mod run;
 pub mod sandbox;
 pub mod store;

@@ -7,6 +7,7 @@
 
 mod lease;
 mod perform;
+mod serve;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 
 use lease::Lease;
 use perform::Trouble;
+pub use serve::Room;
 
 use crate::agent::Agent;
 use crate::domain::decide::{Decision, decide};
@@ -69,6 +71,15 @@ pub trait World: Send + Sync {
     /// Names a branch for a new task that no other branch has.
     fn branch(&self, task: TaskId, new: &NewTask) -> String;
 
+    /// Whom to ask for a review of what the task publishes, most wanted first.
+    ///
+    /// # Errors
+    /// [`RunError`], as for a run.
+    async fn reviewers(&self, task: &Task) -> Result<Vec<String>, RunError>;
+
+    /// Least seconds between two edits that tell of progress within a stage; 0 = each is shown at once.
+    fn pace_secs(&self, task: &Task) -> u64;
+
     /// Something for a person who watches this task; may be dropped.
     fn told(&self, task: TaskId, said: News<'_>);
 }
@@ -104,6 +115,10 @@ impl From<StoreError> for WorkerError {
     }
 }
 
+/// What this process showed of each task last: so that progress does not flood a forge, and what is there already is
+/// not written again. Lost with the process, which costs one edit.
+type Shown = HashMap<TaskId, perform::LastShown>;
+
 /// How to halt each run under way.
 type Halts = HashMap<(TaskId, u32), watch::Sender<Option<Halt>>>;
 
@@ -115,6 +130,7 @@ pub struct Worker {
     world: Arc<dyn World>,
     patience: Patience,
     halts: Mutex<Halts>,
+    shown: Mutex<Shown>,
     /// Who interrupted this process; a run that begins after it ends at once, and no back-off is waited for.
     interrupted: watch::Sender<Option<String>>,
 }
@@ -137,6 +153,7 @@ impl Worker {
             world,
             patience,
             halts,
+            shown: Mutex::default(),
             interrupted: watch::Sender::new(None),
         })
     }
@@ -269,7 +286,11 @@ impl Worker {
         let settled = match input.arrival {
             Arrival::Request(new) => {
                 let world = Arc::clone(&self.world);
-                let make = Box::new(move |task| begin(task, &new, world.branch(task, &new), at));
+                let make = Box::new(move |task| {
+                    let branch = new.branch.clone();
+                    let branch = branch.unwrap_or_else(|| world.branch(task, &new));
+                    begin(task, &new, branch, at)
+                });
                 self.store.create(id, make).await.map(|_| ())
             }
             Arrival::Event { task, event } => {
@@ -359,6 +380,13 @@ impl Worker {
                 let at = self.clock.now().plus_secs(after_secs);
                 self.answered(self.store.release(claim, at, why, true).await)
             }
+            Err(Trouble::Paced { secs }) => {
+                let at = self.clock.now().plus_secs(secs);
+                let released = self
+                    .store
+                    .release(claim, at, store::PACED.to_owned(), false);
+                self.answered(released.await)
+            }
             Err(Trouble::Broken(why)) => self.broke(claim, why).await,
         }
     }
@@ -421,6 +449,13 @@ fn begin(id: TaskId, new: &NewTask, branch: String, at: Time) -> crate::store::D
         note: report::journal_line(&event),
         event: Some(event),
     };
+    if new.unaccepted {
+        return crate::store::Decision {
+            task,
+            journal: vec![requested],
+            effects: vec![Effect::Publish],
+        };
+    }
     let event = Event::Accepted {
         by: new.requester.clone(),
         digest: task.brief.digest.clone(),

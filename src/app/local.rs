@@ -256,6 +256,15 @@ impl World for Machine {
             .unwrap_or(name)
     }
 
+    /// Whoever works here judges it here.
+    async fn reviewers(&self, _task: &Task) -> Result<Vec<String>, RunError> {
+        Ok(Vec::new())
+    }
+
+    fn pace_secs(&self, _task: &Task) -> u64 {
+        0
+    }
+
     fn told(&self, task: TaskId, said: News<'_>) {
         (self.told)(task, said);
     }

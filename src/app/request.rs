@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::local::{mirror, toolchains};
+use super::prepare::{Prepared, governing};
 use super::{App, AppError, News, Said, visible};
 use crate::agent::Program;
-use crate::config::{self, Origins};
 use crate::domain::brief::{self, BriefError, Survey};
 use crate::domain::gates::globs::Globs;
-use crate::domain::ident::{CommitId, RepoPath, TaskId};
-use crate::domain::settings::{ChecksFrom, Settings};
+use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::settings::ChecksFrom;
 use crate::domain::task::{AgentSpec, IssueRef, NewTask, Task};
 use crate::domain::text::{clip, harmless};
 use crate::forge;
@@ -19,9 +19,6 @@ use crate::git::{self, Mirror, UserRepo};
 use crate::store::{Arrival, Filter, Outcome, TaskFilter};
 use crate::sweep;
 use crate::worker::{Worker, WorkerError};
-
-/// Largest repository file, and largest file read to recognise a build system.
-const CONFIG_CAP: u64 = 1 << 20;
 
 /// What `run` is asked to do.
 pub struct RunOrder {
@@ -59,18 +56,6 @@ pub struct Repository {
     pub mirror: Mirror,
     /// `HEAD`, dirt, shape.
     pub survey: git::Survey,
-}
-
-/// What governs work on one commit.
-pub struct Prepared {
-    /// Resolved, clamped, with checks from somewhere or from nowhere.
-    pub settings: Settings,
-    /// Where each value came from.
-    pub origins: Origins,
-    /// What a person should know about it.
-    pub told: Vec<String>,
-    /// All paths of the commit.
-    pub files: Vec<RepoPath>,
 }
 
 impl App {
@@ -178,51 +163,7 @@ impl App {
         self.steps.around("mirror base", || {
             mirror.fetch_commit(&repository.user, commit)
         })?;
-        let files = mirror.list_files(commit)?;
-        let here = |path: &str| files.binary_search(&RepoPath::from(path)).is_ok();
-        let (place, mut told) = config::place(here);
-        let (mut settings, mut origins) = match place {
-            None => (Settings::default(), Origins::default()),
-            Some(place) => {
-                let bytes = mirror.file_at(commit, &RepoPath::from(place), CONFIG_CAP)?;
-                config::repository(place, bytes.unwrap_or_default())
-                    .map_err(|mistakes| AppError::Config(Box::new(mistakes)))?
-            }
-        };
-        if !verify.is_empty() {
-            config::replace_checks(&mut settings, &mut origins, verify);
-            told.push("checks: those of the command line, in place of all others".to_owned());
-        } else if settings.checks.is_empty() {
-            let read = |path: &str| {
-                let bytes = mirror
-                    .file_at(commit, &RepoPath::from(path), CONFIG_CAP)
-                    .ok()??;
-                String::from_utf8(bytes).ok()
-            };
-            if let Some(guess) = config::recognise(&files, read) {
-                told.push(format!("checks: guessed from {}", guess.build_system));
-                for command in &guess.setup {
-                    told.push(format!("  set-up  {command}"));
-                }
-                for check in &guess.checks {
-                    told.push(format!("  {}  {}", check.name, check.run));
-                }
-                config::adopt(&mut settings, &mut origins, guess);
-            }
-        }
-        let clamps = config::clamp(
-            &mut settings,
-            &mut origins,
-            &self.server,
-            &self.server_origins,
-        );
-        told.extend(clamps.iter().map(ToString::to_string));
-        Ok(Prepared {
-            settings,
-            origins,
-            told,
-            files,
-        })
+        governing(mirror, commit, verify, (&self.server, &self.server_origins))
     }
 
     fn new_task(
@@ -271,6 +212,7 @@ impl App {
             issue: IssueRef {
                 forge: "local".to_owned(),
                 repository: root.display().to_string(),
+                repository_id: None,
                 number: 0,
                 source: order.source.clone(),
                 out: order.out.as_ref().map(|out| out.display().to_string()),
@@ -283,6 +225,8 @@ impl App {
             base_branch,
             agent: order.agent.clone(),
             accepted_at: self.clock.now(),
+            branch: None,
+            unaccepted: false,
         })
     }
 
@@ -299,7 +243,7 @@ impl App {
         let mut found = Vec::new();
         for record in self.store.tasks(&filter).await? {
             let (task, forge) = (&record.task, worker.forge(&record.task));
-            match sweep::look(task, forge.as_ref(), &self.user()).await {
+            match sweep::look(task, forge.as_ref(), &self.user(), &[]).await {
                 Ok(None) => {}
                 Ok(Some(event)) => {
                     let (task, event) = (task.id, Box::new(event));

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{App, AppError, Said, read_issue};
+use crate::domain::act;
 use crate::domain::brief;
-use crate::domain::command::{self, Command, Verb};
-use crate::domain::event::{Event, Target};
+use crate::domain::command::{self, Verb};
+use crate::domain::event::Event;
 use crate::domain::ident::{Digest, TaskId};
 use crate::domain::report;
 use crate::domain::task::{Outstanding, Stage, Task};
@@ -101,37 +102,13 @@ impl App {
         let command = command::arguments(verb, text).map_err(|mistake| {
             AppError::Usage(Said::plain(mistake.reply("prentice tasks", &[])))
         })?;
-        Ok(match command {
-            Command::Approve { target } => Event::Approved {
-                by,
-                target: target.as_ref().map(target_of).transpose()?,
-            },
-            Command::RejectRequest { target } => Event::Rejected {
-                by,
-                target: Some(target_of(&target)?),
-                reason: None,
-            },
-            Command::Reject { reason } => {
-                let reason = (!reason.is_empty()).then_some(reason);
-                Event::Rejected {
-                    by,
-                    target: None,
-                    reason,
-                }
-            }
-            Command::Answer { text } => Event::Answered { by, text },
-            Command::Stop => Event::Stopped { by },
-            Command::Retry { budget, fresh } => Event::Retried { by, fresh, budget },
-            Command::Fix { text } => Event::FixAsked { by, text },
-            Command::TakeOver => Event::TookOver { by },
-            Command::Help { .. }
-            | Command::Status
-            | Command::Run
-            | Command::Verify
-            | Command::HandBack => {
-                return Err(not_here());
-            }
-        })
+        match act::event(&command, &by) {
+            Ok(Some(event)) => Ok(event),
+            Ok(None) => Err(not_here()),
+            Err(target) => Err(AppError::Usage(Said::plain(format!(
+                "nothing asks for `{target}` in this version"
+            )))),
+        }
     }
 
     /// Tells the task what a person did, and has it worked on until it comes to rest.
@@ -344,26 +321,4 @@ fn log_names(task: &Task) -> BTreeMap<Digest, String> {
         }
     }
     names
-}
-
-/// The part of an approval's targets that a task of this build can ask for.
-fn target_of(target: &command::Target) -> Result<Target, AppError> {
-    Ok(match target {
-        command::Target::Brief(number) => Target::Brief { number: *number },
-        command::Target::Revision(number) => Target::Revision { number: *number },
-        command::Target::Digest(digits) => Target::Digest {
-            digits: digits.clone(),
-        },
-        command::Target::Scope => Target::Scope,
-        command::Target::Deps => Target::Deps,
-        command::Target::Round => Target::Round,
-        command::Target::Plan(_)
-        | command::Target::Network
-        | command::Target::Budget
-        | command::Target::Ci => {
-            return Err(AppError::Usage(Said::plain(format!(
-                "nothing asks for `{target}` in this version"
-            ))));
-        }
-    })
 }

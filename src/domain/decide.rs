@@ -189,6 +189,10 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                 checking: None,
                 closing: None,
             } if next.asks_about(head) => next.approve(&ApprovalOf::Result, by, target.as_ref()),
+            // Nothing is asked: good as it is, which marks a draft as ready.
+            Stage::InReview { closing: None, .. } if next.is_ours() => {
+                next.approve_published(by, target.as_ref())
+            }
             // Accepting a proposed text by name of its digest is the same act as the label.
             Stage::Proposed => match target {
                 Some(Target::Digest { digits })

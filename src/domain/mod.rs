@@ -5,6 +5,7 @@
 //! Time arrives inside events. The one function that moves a task is
 //! [`decide::decide`].
 
+pub mod act;
 pub mod brief;
 pub mod command;
 pub mod decide;

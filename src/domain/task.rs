@@ -102,6 +102,21 @@ pub struct NewTask {
     pub agent: AgentSpec,
     /// When the brief was accepted.
     pub accepted_at: Time,
+    /// A branch name that was free; `None` where whoever stores the task finds one.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// Nobody who may has accepted the text: the task waits for that.
+    #[serde(default)]
+    pub unaccepted: bool,
+}
+
+impl IssueRef {
+    /// What tells repositories of one forge apart: the id where there is one, since names change.
+    #[must_use]
+    pub fn repository_key(&self) -> String {
+        self.repository_id
+            .map_or_else(|| self.repository.clone(), |id| format!("#{id}"))
+    }
 }
 
 impl NewTask {
@@ -151,8 +166,11 @@ impl NewTask {
 pub struct IssueRef {
     /// Name of the configured forge; `local` for one machine.
     pub forge: String,
-    /// The repository, as the forge names it; locally its path.
+    /// The repository, as the forge named it when the task began; locally its path.
     pub repository: String,
+    /// The forge's id of the repository, which survives a renaming; `None` locally.
+    #[serde(default)]
+    pub repository_id: Option<i64>,
     /// The issue's number; locally the task's own.
     pub number: i64,
     /// Where the text was read: a URL, a file, or `-` for standard input.
@@ -386,6 +404,14 @@ impl Task {
     #[must_use]
     pub fn brief_number(&self) -> u32 {
         self.brief_edits + 1
+    }
+
+    /// Who approved the newest result as it is published, if anybody did.
+    #[must_use]
+    pub fn approved_by(&self) -> Option<&str> {
+        let head = self.revision.as_ref()?.result.head.as_str();
+        let approval = self.approvals.iter().rev().find(|of| of.bound_to == head)?;
+        Some(&approval.by)
     }
 
     /// The word for the stage on every surface (house.md).

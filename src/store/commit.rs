@@ -66,7 +66,7 @@ pub(super) async fn create(
     }
     let live: Option<i64> = sqlx::query_scalar(sql::LIVE_TASK)
         .bind(&task.issue.forge)
-        .bind(&task.issue.repository)
+        .bind(task.issue.repository_key())
         .bind(task.issue.number)
         .fetch_optional(&mut *c)
         .await?;
@@ -78,7 +78,7 @@ pub(super) async fn create(
         .bind(id)
         .bind(version.0)
         .bind(&task.issue.forge)
-        .bind(&task.issue.repository)
+        .bind(task.issue.repository_key())
         .bind(task.issue.number)
         .bind(stage(task)?)
         .bind(to_json(task)?)
@@ -86,7 +86,7 @@ pub(super) async fn create(
         .bind(task.is_final().then_some(now.0))
         .execute(&mut *c)
         .await?;
-    settle(c, input, "request", &decision, Version(0), now).await?;
+    settle(c, input, "request", &decision, (Version(0), true), now).await?;
     let finished_at = task.is_final().then_some(now);
     Ok(Record {
         task: decision.task,
@@ -106,6 +106,11 @@ pub(super) async fn commit(
 ) -> Result<Version, CommitError> {
     let task = &decision.task;
     let version = Version(expected.0 + lines(decision)?);
+    let before: Option<String> = sqlx::query_scalar(sql::TASK_STAGE)
+        .bind(task.id.0)
+        .fetch_optional(&mut *c)
+        .await?;
+    let is_other = before != Some(stage(task)?);
     let moved = sqlx::query(sql::MOVE_TASK)
         .bind(task.id.0)
         .bind(expected.0)
@@ -127,7 +132,7 @@ pub(super) async fn commit(
             None => StoreError::NoTask(task.id).into(),
         });
     }
-    settle(c, input, "event", decision, expected, now).await?;
+    settle(c, input, "event", decision, (expected, is_other), now).await?;
     Ok(version)
 }
 
@@ -137,7 +142,7 @@ async fn settle(
     input: InputId,
     kind: &str,
     decision: &Decision,
-    expected: Version,
+    (expected, is_other): (Version, bool),
     now: Time,
 ) -> Result<(), CommitError> {
     let task = decision.task.id;
@@ -178,7 +183,7 @@ async fn settle(
             })?;
     }
     for effect in &decision.effects {
-        add_job(c, task, effect, now).await?;
+        add_job(c, task, effect, is_other, now).await?;
     }
     if decision.task.is_final() {
         supersede(c, now, None).await?;
@@ -190,6 +195,7 @@ async fn add_job(
     c: &mut SqliteConnection,
     task: TaskId,
     effect: &Effect,
+    is_other_stage: bool,
     now: Time,
 ) -> Result<(), StoreError> {
     let key = effect.key(task);
@@ -203,16 +209,19 @@ async fn add_job(
         Effect::Wait { until, .. } => *until,
         _ => Time(0),
     };
-    sqlx::query(statement)
+    let query = sqlx::query(statement)
         .bind(&key)
         .bind(task.0)
         .bind(kind.word())
         .bind(kind.lane(task, &key))
         .bind(to_json(effect)?)
         .bind(now.0)
-        .bind(next_at.0)
-        .execute(&mut *c)
-        .await?;
+        .bind(next_at.0);
+    let query = match effect {
+        Effect::Publish => query.bind(i64::from(is_other_stage)),
+        _ => query,
+    };
+    query.execute(&mut *c).await?;
     if let Effect::Cancel { run } = effect {
         sqlx::query(sql::WAKE)
             .bind(Effect::Run { run: *run }.key(task))

@@ -11,6 +11,7 @@
 //! Not here: decisions, clocks, randomness (they come in as [`Clock`] and [`Ids`]), and a
 //! transaction that stays open between two calls.
 
+mod acts;
 mod artifacts;
 mod commit;
 mod forget;
@@ -34,6 +35,7 @@ use crate::domain::event::Event;
 use crate::domain::ident::{Digest, TaskId, Time};
 use crate::domain::task::Task;
 
+pub use acts::{ActKey, ActKind, Acts, Read, RepositoryKey};
 pub use lock::{DataLock, LockError, Who};
 pub use types::{
     Arrival, Artifact, ArtifactKind, Claim, Content, Decision, Delivered, Filter, Input, InputId,
@@ -103,7 +105,7 @@ pub async fn open(
 /// The record of everything. Each method is one transaction, durable when it returns. A
 /// caller that drops the future of a write does not undo it.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: Acts + Send + Sync {
     // Inbox.
 
     /// Appends to the inbox. A key that was seen before appends nothing and gives the row
@@ -273,6 +275,9 @@ pub trait Store: Send + Sync {
 
 /// Longest time that a job waits before it is tried again by itself; a forge's own wish apart.
 pub const MAX_BACK_OFF_SECS: u64 = 60;
+
+/// Why a `Publish` waits that only tells of progress: a change of stage does not wait with it.
+pub const PACED: &str = "paced";
 
 /// Largest body of one inbox row; a forge sends at most 25 MB.
 pub const MAX_BODY_BYTES: usize = 26 << 20;

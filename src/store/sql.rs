@@ -81,6 +81,8 @@ pub(super) const MOVE_TASK: &str = "update tasks set version = $3, stage = $4, b
      finished_at = case when $7 = 0 then null else coalesce(finished_at, $6) end \
      where id = $1 and version = $2 and (finished_at is null or $7 = 1)";
 
+pub(super) const TASK_STAGE: &str = "select stage from tasks where id = $1";
+
 pub(super) const TASK_VERSION: &str = "select version from tasks where id = $1";
 
 pub(super) const WRITE_JOURNAL: &str =
@@ -91,14 +93,16 @@ pub(super) const JOURNAL: &str = "select at, event, note from journal where task
 pub(super) const ADD_JOB: &str = "insert into jobs (key, task, kind, lane, effect, state, created_at, next_at) \
      values ($1, $2, $3, $4, $5, 'pending', $6, $7) on conflict (key) do nothing";
 
-/// One row for ever: waiting, it is merged and keeps its back-off; in flight, it is armed
+/// One row for ever: waiting, it is merged and keeps its back-off, but for one that is paced where the stage
+/// changed (`$8` = 1); in flight, it is armed
 /// again; done, it begins anew with a higher epoch to come.
 pub(super) const ADD_PUBLISH: &str = "insert into jobs (key, task, kind, lane, effect, state, created_at, next_at) \
      values ($1, $2, $3, $4, $5, 'pending', $6, $7) on conflict (key) do update set \
      state = case when jobs.state = 'claimed' then 'claimed' else 'pending' end, \
      rearmed = case when jobs.state = 'claimed' then 1 else 0 end, \
      attempts = case when jobs.state = 'done' then 0 else jobs.attempts end, \
-     next_at = case when jobs.state = 'done' then excluded.next_at else jobs.next_at end, \
+     next_at = case when jobs.state = 'done' or (jobs.why = 'paced' and $8 = 1) then excluded.next_at \
+     else jobs.next_at end, \
      why = case when jobs.state = 'done' then null else jobs.why end, \
      finished_at = null";
 

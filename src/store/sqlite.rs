@@ -26,10 +26,10 @@ use crate::domain::ident::{Digest, TaskId, Time};
 use crate::domain::task::Task;
 
 pub(super) struct Sqlite {
-    writer: Writer,
-    readers: SqlitePool,
+    pub(super) writer: Writer,
+    pub(super) readers: SqlitePool,
     files: Files,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     changed: watch::Receiver<u64>,
     closing: CancellationToken,
     watching: Mutex<Option<JoinHandle<()>>>,

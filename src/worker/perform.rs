@@ -9,12 +9,12 @@ use super::lease::Lease;
 use super::{BACK_OFF_SECS, MAX_ATTEMPTS, Watching, Worker};
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, RunOutcome};
-use crate::domain::ident::CommitId;
-use crate::domain::report::{self, Voice};
+use crate::domain::ident::{CommitId, Time};
+use crate::domain::report::{self, CheckReport, Voice};
 use crate::domain::task::{Ending, Failure, FailureClass, Outstanding, Stage, Task};
-use crate::forge::{self, Forge, Leave, Place, PullRequest, Status};
+use crate::forge::{self, CommentId, Forge, Leave, Place, PullRequest, Status};
 use crate::run::{self, Halt, RunError, Watch};
-use crate::store::{self, ArtifactKind, Claim, StoreError};
+use crate::store::{self, ArtifactKind, Claim, RepositoryKey, StoreError};
 
 impl Worker {
     /// Does one job. Gives its answers.
@@ -154,6 +154,7 @@ impl Worker {
         if let Stage::Ended { left: None, .. } = task.stage {
             return Ok(Vec::new());
         }
+        self.pace(task)?;
         let (forge, voice) = self.world.forge(task);
         let place = place(task);
         let body = report::status(task, self.clock.now(), &voice);
@@ -162,13 +163,30 @@ impl Worker {
             ended: task.is_final(),
             body: &body,
         };
+        let note = note(task);
+        let known = match &note {
+            Some((repository, key)) => self.store.note(repository, key).await?,
+            None => None,
+        };
+        let mut showing = None;
         let shown = async {
-            forge.ensure_status(place, None, &status).await?;
+            let id = forge
+                .ensure_status(place, known.map(CommentId), &status)
+                .await?;
+            showing = Some(id.0);
             forge
                 .ensure_label(place, report::label(task).as_deref())
                 .await?;
+            // A label that stays would look like a request that nobody answers.
+            if matches!(task.stage, Stage::Proposed | Stage::Ended { .. }) {
+                let label = &task.settings.trigger.label;
+                forge.drop_trigger(place, label).await?;
+            }
             if let Stage::InReview { .. } = task.stage {
                 self.show_pull(task, forge.as_ref(), &voice).await?;
+                if task.approved_by().is_some() {
+                    forge.mark_ready(place).await?;
+                }
             }
             // Of a rejected task nothing is left that a check could stand on.
             let rejected = matches!(
@@ -179,12 +197,24 @@ impl Worker {
                 }
             );
             for check in report::checks(task).into_iter().filter(|_| !rejected) {
-                forge.set_check(place, &check).await?;
+                if !self.is_shown(task, &check) {
+                    forge.set_check(place, &check).await?;
+                    self.has_shown(task, check);
+                }
             }
             Ok::<(), forge::Error>(())
         };
-        match shown.await {
-            Ok(()) => Ok(Vec::new()),
+        let shown = shown.await;
+        if let (Some((repository, key)), Some(id)) = (&note, showing)
+            && known != Some(id)
+        {
+            self.store.keep_note(repository, key, id).await?;
+        }
+        match shown {
+            Ok(()) => {
+                self.showed(task);
+                Ok(Vec::new())
+            }
             Err(error) => match Trouble::of(&error, claim) {
                 Some(trouble) => Err(trouble),
                 // What cannot be shown is logged; the task itself is what the store says.
@@ -194,6 +224,45 @@ impl Worker {
                 }
             },
         }
+    }
+
+    /// Progress within a stage is not shown more often than the world wants.
+    fn pace(&self, task: &Task) -> Result<(), Trouble> {
+        let pace = self.world.pace_secs(task);
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = shown.get(&task.id).and_then(|shown| shown.at);
+        match last {
+            Some((word, at)) if word == task.word() && pace > 0 => {
+                let passed = self.clock.now().millis_since(at) / 1000;
+                match pace.checked_sub(passed) {
+                    None | Some(0) => Ok(()),
+                    Some(secs) => Err(Trouble::Paced { secs }),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn showed(&self, task: &Task) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.is_final() {
+            shown.remove(&task.id);
+        } else {
+            shown.entry(task.id).or_default().at = Some((task.word(), self.clock.now()));
+        }
+    }
+
+    fn is_shown(&self, task: &Task, check: &CheckReport) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shown.get(&task.id);
+        known.is_some_and(|known| known.checks.contains(check)) && self.world.pace_secs(task) > 0
+    }
+
+    fn has_shown(&self, task: &Task, check: CheckReport) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let checks = &mut shown.entry(task.id).or_default().checks;
+        checks.retain(|known| known.name != check.name);
+        checks.push(check);
     }
 
     async fn show_pull(
@@ -208,7 +277,7 @@ impl Worker {
             base: task.base_branch.as_deref(),
             title: &title,
             body: &body,
-            draft: true,
+            draft: task.settings.pull.is_draft(task.approved_by().is_some()),
         };
         forge.ensure_pull(place(task), &pull).await
     }
@@ -247,7 +316,10 @@ impl Worker {
             Ok(vec![Event::PublishFailed { revision, failure }])
         };
         match opened.await {
-            Ok(pull) => Ok(vec![Event::Published { revision, pull }]),
+            Ok(pull) => {
+                self.request_reviews(task, forge.as_ref()).await?;
+                Ok(vec![Event::Published { revision, pull }])
+            }
             Err(forge::Error::Conflict {
                 found: Some(head), ..
             }) if task.pull.is_some() => Ok(vec![Event::BranchMoved {
@@ -262,6 +334,21 @@ impl Worker {
                 None => failed(FailureClass::Forge, error.to_string()),
             },
         }
+    }
+
+    /// Asks for reviews, once for each revision. Whom the forge cannot ask is left out.
+    async fn request_reviews(&self, task: &Task, forge: &dyn Forge) -> Result<(), Trouble> {
+        for login in self.world.reviewers(task).await? {
+            match forge.request_review(place(task), &login).await {
+                Ok(()) => {}
+                Err(forge::Error::Retry { after_secs, why }) => {
+                    let after_secs = after_secs.unwrap_or(2);
+                    return Err(Trouble::Later { why, after_secs });
+                }
+                Err(error) => tracing::info!(task = %task.id, %error, "no review was requested"),
+            }
+        }
+        Ok(())
     }
 
     async fn tell(&self, claim: &Claim, task: &Task, entry: u32) -> Result<Vec<Event>, Trouble> {
@@ -350,6 +437,20 @@ async fn delete_branch(
     }
 }
 
+/// What was shown of a task last.
+#[derive(Default)]
+pub(super) struct LastShown {
+    at: Option<(&'static str, Time)>,
+    checks: Vec<CheckReport>,
+}
+
+/// Where the id of a task's status comment is kept; locally nowhere.
+fn note(task: &Task) -> Option<(RepositoryKey, String)> {
+    let id = task.issue.repository_id?;
+    let forge = task.issue.forge.clone();
+    Some((RepositoryKey { forge, id }, task.id.to_string()))
+}
+
 /// Why a job has no answer.
 pub(super) enum Trouble {
     /// Somebody else has it.
@@ -358,6 +459,8 @@ pub(super) enum Trouble {
     Host(String),
     /// It is tried again.
     Later { why: String, after_secs: u64 },
+    /// It is done later, since it was done a moment ago.
+    Paced { secs: u64 },
     /// It is tried again as well, but only so often.
     Broken(String),
 }

@@ -75,6 +75,7 @@ fn new_task(brief: Brief) -> NewTask {
         issue: IssueRef {
             forge: "local".into(),
             repository: "/r".into(),
+            repository_id: None,
             number: 0,
             source: "issue.md".into(),
             out: None,
@@ -89,6 +90,8 @@ fn new_task(brief: Brief) -> NewTask {
             argv: vec!["true".into()],
         },
         accepted_at: AT,
+        branch: None,
+        unaccepted: false,
     }
 }
 

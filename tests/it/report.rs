@@ -192,6 +192,7 @@ fn task(stage: Stage) -> Task {
         issue: IssueRef {
             forge: "local".to_owned(),
             repository: "/home/dana/project".to_owned(),
+            repository_id: None,
             number: 42,
             source: "issue.md".to_owned(),
             out: None,
@@ -211,6 +212,8 @@ fn task(stage: Stage) -> Task {
             argv: vec!["/usr/local/bin/my-agent".to_owned(), "--fast".to_owned()],
         },
         accepted_at: minutes_ago(20),
+        branch: None,
+        unaccepted: false,
     };
     let branch = "agent/42-empty-input".to_owned();
     let mut task = new.proposed(TaskId(42), branch, minutes_ago(5));

@@ -153,6 +153,7 @@ fn new_task() -> NewTask {
         issue: IssueRef {
             forge: "local".to_owned(),
             repository: "/repo".to_owned(),
+            repository_id: None,
             number: 0,
             source: "issue.md".to_owned(),
             out: None,
@@ -184,6 +185,8 @@ fn new_task() -> NewTask {
             argv: vec!["fix".to_owned()],
         },
         accepted_at: Time(5),
+        branch: None,
+        unaccepted: false,
     }
 }
 

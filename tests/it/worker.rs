@@ -305,6 +305,7 @@ fn new_task(number: i64) -> NewTask {
     NewTask {
         issue: IssueRef {
             forge: "fake".to_owned(),
+            repository_id: None,
             repository: "/r".to_owned(),
             number,
             source: "issue.md".to_owned(),
@@ -320,6 +321,8 @@ fn new_task(number: i64) -> NewTask {
             argv: vec!["true".to_owned()],
         },
         accepted_at: Time(0),
+        branch: None,
+        unaccepted: false,
     }
 }
 

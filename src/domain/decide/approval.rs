@@ -89,6 +89,39 @@ impl Next<'_> {
         })
     }
 
+    /// Whether what is in review is a result of ours, not a person's commit.
+    pub(super) fn is_ours(&self) -> bool {
+        let Stage::InReview { head, .. } = &self.task.stage else {
+            return false;
+        };
+        let revision = self.task.revision.as_ref();
+        revision.is_some_and(|newest| newest.result.head == *head && !newest.theirs)
+    }
+
+    /// Of a published result about which nothing is asked. Bound to its commit: any push voids it.
+    pub(super) fn approve_published(mut self, by: &str, target: Option<&Target>) -> Decision {
+        let of = ApprovalOf::Result;
+        let asked = asked_now(&self.task, &of);
+        let bound_to = match &self.task.revision {
+            Some(revision) if granted_by(&self.task, &of, target).is_some() => {
+                revision.result.head.as_str().to_owned()
+            }
+            _ => return refused(NotNow::OtherTarget { asked }),
+        };
+        let known = |known: &Approval| known.by == by && known.bound_to == bound_to;
+        if !self.task.approvals.iter().any(known) {
+            let approval = Approval {
+                by: by.to_owned(),
+                target: asked.into_iter().next().unwrap_or_default(),
+                bound_to,
+                at: self.at,
+            };
+            self.task.approvals.push(approval);
+        }
+        let stage = self.task.stage.clone();
+        self.keeping_since().to(stage)
+    }
+
     pub(super) fn approve(
         mut self,
         of: &ApprovalOf,

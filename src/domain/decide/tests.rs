@@ -28,6 +28,7 @@ fn task(stage: Stage) -> Task {
         issue: IssueRef {
             forge: "local".to_owned(),
             repository: "/r".to_owned(),
+            repository_id: None,
             number: 1,
             source: "issue.md".to_owned(),
             out: None,
@@ -42,6 +43,8 @@ fn task(stage: Stage) -> Task {
             argv: vec!["true".to_owned()],
         },
         accepted_at: AT,
+        branch: None,
+        unaccepted: false,
     };
     let mut task = new.proposed(TaskId(1), "agent/1-x".to_owned(), AT);
     (task.stage, task.run, task.round) = (stage, 2, 1);

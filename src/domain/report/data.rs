@@ -174,12 +174,13 @@ fn approval_state(task: &Task) -> (CheckState, String) {
             format!("waiting for an approver: r{}", revision.number),
         );
     }
-    if revision.granted.is_empty() {
-        (CheckState::Neutral, "no approval was needed".to_owned())
-    } else {
-        (
+    match task.approved_by() {
+        None if revision.granted.is_empty() => {
+            (CheckState::Neutral, "no approval was needed".to_owned())
+        }
+        Some(_) | None => (
             CheckState::Success,
             format!("r{} approved at this commit", revision.number),
-        )
+        ),
     }
 }

@@ -1,0 +1,439 @@
+//! `serve`: deliveries in, looks out, and a worker beside them, until somebody stops it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::served::{Connected, ForgeDesk, Forges};
+use super::{App, AppError, Said, local};
+use crate::config::{ForgeKind, ForgeServer};
+use crate::domain::ident::Time;
+use crate::forge::hook::{self, Hint, Read, Subject};
+use crate::forge::{self, Repository, Service};
+use crate::intake::{Intake, Served, Trouble};
+use crate::store::{HookId, RepositoryKey, Store};
+use crate::worker::{Room, Worker, WorkerError};
+
+/// How often everything that changed is looked at, beside deliveries.
+const SWEEP_EVERY: Duration = Duration::from_secs(180);
+
+/// How far behind its cursor a sweep reads: the forge's clock is not ours.
+const OVERLAP_SECS: u64 = 300;
+
+/// Most looks at once, one for each repository.
+const LOOKS: usize = 8;
+
+/// Most deliveries read in one go.
+const HOOKS: u32 = 200;
+
+/// Longest wait before a look that failed is done again.
+const RETRY_MOST: Duration = Duration::from_secs(300);
+
+impl App {
+    /// Serves the configured forges until `stop`.
+    ///
+    /// # Errors
+    /// [`AppError::Config`] without a forge, [`AppError::Host`] without sandbox, data folder or address.
+    pub async fn serve(
+        &self,
+        stop: &CancellationToken,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), AppError> {
+        if self.server.forges.is_empty() {
+            return Err(AppError::NotFound(Said::new(
+                "no forge is configured",
+                "add a [[forge]] to the server file",
+            )));
+        }
+        let lock = self.lock_or_fail("prentice serve")?;
+        let facts = self.probe().await?;
+        say(&format!(
+            "sandbox: {} launcher, {}, limits by {}",
+            facts.launcher,
+            facts.method.name(),
+            facts.limits.name()
+        ));
+        let mut connected = BTreeMap::new();
+        let mut secrets = BTreeMap::new();
+        for forge in &self.server.forges {
+            let (service, secret) = self.connect(forge)?;
+            let us = service
+                .whoami()
+                .await
+                .map_err(|why| forge_down(forge, &why))?;
+            say(&format!(
+                "{}: {} as {}",
+                forge.name, forge.base_url, us.login
+            ));
+            if let Some(secret) = secret {
+                secrets.insert(forge.name.clone(), (kind_of(forge), secret));
+            }
+            connected.insert(forge.name.clone(), Connected { service, us });
+        }
+        let machine = self.machine();
+        let ceilings = (self.server.clone(), self.server_origins.clone());
+        let forges = Arc::new(Forges::new(machine, connected, ceilings));
+        let worker = self.worker_in(lock, forges.clone());
+        self.store.recover(worker.lock()).await?;
+
+        let address = self.server.listen.clone();
+        let listener = tokio::net::TcpListener::bind(&address)
+            .await
+            .map_err(|why| {
+                AppError::Host(Said::new(
+                    format!("cannot listen on {address}: {why}"),
+                    "name another address in `[server] listen`",
+                ))
+            })?;
+        if let Ok(address) = listener.local_addr() {
+            say(&format!("listening on {address}"));
+        }
+        let wake = Arc::new(Notify::new());
+        let is_mending = Arc::new(AtomicBool::new(false));
+        let web = self.web(secrets, &wake, &is_mending);
+        let grace = Duration::from_secs(self.server.shutdown_grace_secs);
+        let web = tokio::spawn(crate::web::serve(listener, web, stop.clone(), grace));
+
+        let mut lookers = JoinSet::new();
+        for forge in &self.server.forges {
+            let looker = self.looker(forge, &forges, &wake)?;
+            let stop = stop.clone();
+            lookers.spawn(async move { looker.work(&stop).await });
+        }
+        let room = Room {
+            slots: self.server.workers.slots,
+            per_repo: self.server.workers.per_repo,
+            grace,
+        };
+        let mend = |why: Option<&str>| {
+            is_mending.store(why.is_some(), Ordering::SeqCst);
+            match why {
+                Some(why) => tracing::error!(why, "the host cannot go on; tried again in 30 s"),
+                None => tracing::info!("the host goes on"),
+            }
+        };
+        let worked = worker.serve(room, stop, &mend).await;
+        stop.cancel();
+        while lookers.join_next().await.is_some() {}
+        if let Ok(Err(why)) = web.await {
+            tracing::error!(%why, "the receiver ended badly");
+        }
+        worked.map_err(|error| match error {
+            WorkerError::Host(why) => AppError::Host(Said::plain(why)),
+            WorkerError::Store(error) => error.into(),
+        })
+    }
+
+    fn looker(
+        &self,
+        forge: &ForgeServer,
+        forges: &Arc<Forges>,
+        wake: &Arc<Notify>,
+    ) -> Result<Looker, AppError> {
+        let connected = forges.connected.get(&forge.name).ok_or_else(|| {
+            AppError::Internal(Said::plain(format!(
+                "forge {} is not connected",
+                forge.name
+            )))
+        })?;
+        let desk = ForgeDesk {
+            forges: Arc::clone(forges),
+            name: forge.name.clone(),
+        };
+        let intake = Intake::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            Arc::clone(&connected.service),
+            Arc::new(desk),
+            connected.us.clone(),
+        );
+        let poll = Duration::from_secs(forge.poll_secs);
+        Ok(Looker {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            forges: Arc::clone(forges),
+            intake: Arc::new(intake),
+            kind: kind_of(forge),
+            name: forge.name.clone(),
+            allowed: forge.repos.clone(),
+            every: match poll.is_zero() {
+                true => SWEEP_EVERY,
+                false => poll,
+            },
+            wake: Arc::clone(wake),
+            served: Mutex::default(),
+        })
+    }
+}
+
+fn kind_of(forge: &ForgeServer) -> hook::Kind {
+    match forge.kind {
+        ForgeKind::Github => hook::Kind::GitHub,
+        ForgeKind::Gitea => hook::Kind::Gitea,
+    }
+}
+
+fn forge_down(forge: &ForgeServer, why: &forge::Error) -> AppError {
+    AppError::Host(Said::plain(format!("forge {}: {why}", forge.name)))
+}
+
+/// Looks at one forge: where deliveries say so, and at everything that changed, now and then.
+struct Looker {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn crate::store::Clock>,
+    forges: Arc<Forges>,
+    intake: Arc<Intake>,
+    kind: hook::Kind,
+    name: String,
+    allowed: Vec<String>,
+    every: Duration,
+    wake: Arc<Notify>,
+    /// By the forge's id.
+    served: Mutex<BTreeMap<i64, Served>>,
+}
+
+/// A look that is to be done.
+#[derive(Default)]
+struct Waiting {
+    hints: Vec<(Hint, Time)>,
+    hooks: Vec<HookId>,
+    not_before: Option<Instant>,
+    tries: u32,
+}
+
+type Look = (i64, i64);
+
+impl Looker {
+    async fn work(self, stop: &CancellationToken) {
+        let mut waiting: BTreeMap<Look, Waiting> = BTreeMap::new();
+        let mut looking: JoinSet<(Look, Waiting, Result<(), Trouble>)> = JoinSet::new();
+        let mut busy: HashSet<i64> = HashSet::new();
+        let mut known: HashSet<HookId> = HashSet::new();
+        let mut sweep_at = Instant::now();
+        while !stop.is_cancelled() {
+            if sweep_at <= Instant::now() {
+                if let Err(why) = self.sweep(&mut waiting).await {
+                    tracing::warn!(forge = self.name, %why, "the sweep came to no end; it is done again");
+                }
+                sweep_at = Instant::now() + self.every;
+            }
+            if let Err(why) = self.take_hooks(&mut waiting, &mut known).await {
+                tracing::error!(forge = self.name, %why, "deliveries were not read");
+            }
+            self.start(&mut waiting, &mut looking, &mut busy);
+            let next = waiting.values().filter_map(|one| one.not_before).min();
+            let until = next.map_or(sweep_at, |next| next.min(sweep_at));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.wake.notified() => {}
+                Some(done) = looking.join_next() => match done {
+                    Ok((look, one, done)) => {
+                        busy.remove(&look.0);
+                        self.ended(look, one, done, &mut waiting, &mut known).await;
+                    }
+                    Err(why) => {
+                        tracing::error!(forge = self.name, %why, "a look ended in a panic");
+                        busy.clear();
+                        known.clear();
+                    }
+                },
+                () = tokio::time::sleep_until(until.into()) => {}
+            }
+        }
+        // What is under way stays taken up, and is looked at again by the next start.
+        looking.abort_all();
+    }
+
+    /// Starts the looks that are due, one for each repository.
+    fn start(
+        &self,
+        waiting: &mut BTreeMap<Look, Waiting>,
+        looking: &mut JoinSet<(Look, Waiting, Result<(), Trouble>)>,
+        busy: &mut HashSet<i64>,
+    ) {
+        let now = Instant::now();
+        while looking.len() < LOOKS {
+            let due = waiting.iter().find(|((repository, _), one)| {
+                !busy.contains(repository) && one.not_before.is_none_or(|at| at <= now)
+            });
+            let Some(look) = due.map(|(look, _)| *look) else {
+                return;
+            };
+            let Some(one) = waiting.remove(&look) else {
+                return;
+            };
+            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(served) = served.get(&look.0).cloned() else {
+                continue;
+            };
+            busy.insert(look.0);
+            let intake = Arc::clone(&self.intake);
+            looking.spawn(async move {
+                let done = intake.look(&served, look.1, &one.hints).await;
+                (look, one, done)
+            });
+        }
+    }
+
+    async fn ended(
+        &self,
+        look: Look,
+        mut one: Waiting,
+        done: Result<(), Trouble>,
+        waiting: &mut BTreeMap<Look, Waiting>,
+        known: &mut HashSet<HookId>,
+    ) {
+        match done {
+            Ok(()) => {
+                for hook in one.hooks {
+                    if let Err(why) = self.store.settle_hook(hook, None).await {
+                        tracing::error!(%why, "a delivery was not settled");
+                    }
+                    known.remove(&hook);
+                }
+            }
+            Err(why) => {
+                one.tries += 1;
+                let own = Duration::from_secs(2_u64.saturating_pow(one.tries.min(8)));
+                let wait = why.after_secs().map_or(own, Duration::from_secs).max(own);
+                let number = look.1;
+                tracing::warn!(forge = self.name, number, %why, ?wait, "a look came to no end");
+                one.not_before = Some(Instant::now() + wait.min(RETRY_MOST));
+                let again = waiting.entry(look).or_default();
+                again.hints.append(&mut one.hints);
+                again.hooks.append(&mut one.hooks);
+                (again.tries, again.not_before) = (one.tries, one.not_before);
+            }
+        }
+    }
+
+    /// Reads deliveries that were stored, and notes where they say to look.
+    async fn take_hooks(
+        &self,
+        waiting: &mut BTreeMap<Look, Waiting>,
+        known: &mut HashSet<HookId>,
+    ) -> Result<(), Trouble> {
+        for stored in self.store.next_hooks(&self.name, HOOKS).await? {
+            if !known.insert(stored.id) {
+                continue;
+            }
+            let reason = match hook::parse(self.kind, &stored.event, &stored.body) {
+                Read::Ignored(reason) => Some(reason),
+                Read::Look(hint) => match self.note(*hint, stored.id, stored.at, waiting).await? {
+                    Ok(()) => continue,
+                    Err(reason) => Some(reason),
+                },
+            };
+            self.store.settle_hook(stored.id, reason).await?;
+            known.remove(&stored.id);
+        }
+        Ok(())
+    }
+
+    /// Where a delivery says to look; why it says nothing.
+    async fn note(
+        &self,
+        hint: Hint,
+        hook: HookId,
+        at: Time,
+        waiting: &mut BTreeMap<Look, Waiting>,
+    ) -> Result<Result<(), String>, Trouble> {
+        let is_served = |id: i64| {
+            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+            served.contains_key(&id)
+        };
+        if !is_served(hint.repository) {
+            return Ok(Err(format!("{} is not served", hint.name)));
+        }
+        self.forges.forget_ground(&self.name, hint.repository);
+        match hint.subject {
+            Subject::Thread(number) => {
+                let one = waiting.entry((hint.repository, number)).or_default();
+                one.hints.push((hint, at));
+                one.hooks.push(hook);
+                Ok(Ok(()))
+            }
+            Subject::Repository => {
+                self.refresh().await?;
+                Ok(Err("the repository was read again".to_owned()))
+            }
+        }
+    }
+
+    /// Reads which repositories there are, and how they are called now.
+    async fn refresh(&self) -> Result<(), Trouble> {
+        let service: &dyn Service = self.intake.service().as_ref();
+        let found: Vec<Repository> = service.repositories(&self.allowed).await?;
+        let mut served = BTreeMap::new();
+        for repository in found {
+            let key = RepositoryKey {
+                forge: self.name.clone(),
+                id: repository.id,
+            };
+            let read = self.store.see_repository(&key, &repository.name).await?;
+            self.forges.keep(&self.name, &repository);
+            if !repository.archived {
+                served.insert(
+                    repository.id,
+                    Served {
+                        key,
+                        repository,
+                        read,
+                    },
+                );
+            }
+        }
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
+        Ok(())
+    }
+
+    /// Everything that changed since the last sweep, and everything that was left undone.
+    async fn sweep(&self, waiting: &mut BTreeMap<Look, Waiting>) -> Result<(), Trouble> {
+        self.refresh().await?;
+        let served: Vec<Served> = {
+            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+            served.values().cloned().collect()
+        };
+        for one in served {
+            let begun = self.clock.now();
+            let since = one.read.looked_until.minus_secs(OVERLAP_SECS);
+            let conversation = self.intake.service().conversation(&one.repository);
+            for changed in conversation.changed(since).await? {
+                waiting.entry((one.key.id, changed.number)).or_default();
+            }
+            for number in self.store.unsettled(&one.key).await? {
+                waiting.entry((one.key.id, number)).or_default();
+            }
+            self.store.looked(&one.key, begun).await?;
+        }
+        self.intake
+            .service()
+            .redeliver(self.clock.now().minus_secs(3600))
+            .await?;
+        Ok(())
+    }
+}
+
+impl App {
+    pub(super) fn machine(&self) -> local::Machine {
+        local::Machine {
+            env: self.env.clone(),
+            data: self.data.clone(),
+            store: Arc::clone(&self.store),
+            sandbox: Arc::clone(&self.sandbox),
+            steps: Arc::clone(&self.steps),
+            extra_toolchains: self.server.sandbox.toolchains.clone(),
+            told: self.told.clone(),
+        }
+    }
+
+    fn worker_in(&self, lock: Arc<crate::store::DataLock>, forges: Arc<Forges>) -> Arc<Worker> {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        Worker::new(store, lock, clock, forges, self.patience())
+    }
+}

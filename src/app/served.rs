@@ -1,0 +1,399 @@
+//! The configured forges as the world of their tasks: mirrors fetched over the network, results pushed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::AppError;
+use super::local::{Machine, bench};
+use super::prepare::governing;
+use super::remote::RemoteRefs;
+use crate::agent::Agent;
+use crate::config::{Origins, Server};
+use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::report::{self, Voice};
+use crate::domain::settings::Settings;
+use crate::domain::task::{AgentSpec, NewTask, Task};
+use crate::forge::{self, Account, Forge, Repository, Service};
+use crate::git::{self, Mirror, Remote, RemoteError, Want};
+use crate::intake::{Desk, Ground, GroundError};
+use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
+use crate::sandbox::toolchains::{self, Toolchains};
+use crate::worker::World;
+
+/// Least time between two edits of a status comment that tell of progress.
+const PACE_SECS: u64 = 60;
+
+/// How long what governs a repository is taken for known.
+const GROUND_FOR: Duration = Duration::from_secs(10);
+
+/// A forge that is connected.
+pub(super) struct Connected {
+    pub(super) service: Arc<dyn Service>,
+    pub(super) us: Account,
+}
+
+/// Everything that tasks of forges and of this machine need.
+pub(super) struct Forges {
+    pub(super) machine: Machine,
+    pub(super) connected: BTreeMap<String, Connected>,
+    pub(super) server: Server,
+    pub(super) origins: Origins,
+    /// Repositories as last read, by forge and id.
+    pub(super) repositories: Mutex<HashMap<(String, i64), Repository>>,
+    grounds: Mutex<HashMap<(String, i64), (Instant, Ground)>>,
+}
+
+/// A repository of a forge and what it takes to work on it.
+struct Place {
+    service: Arc<dyn Service>,
+    repository: Repository,
+    mirror: Mirror,
+}
+
+impl Forges {
+    pub(super) fn new(
+        machine: Machine,
+        connected: BTreeMap<String, Connected>,
+        (server, origins): (Server, Origins),
+    ) -> Self {
+        Self {
+            machine,
+            connected,
+            server,
+            origins,
+            repositories: Mutex::default(),
+            grounds: Mutex::default(),
+        }
+    }
+
+    /// Keeps how a repository was last read.
+    pub(super) fn keep(&self, forge: &str, repository: &Repository) {
+        let mut known = self
+            .repositories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.insert((forge.to_owned(), repository.id), repository.clone());
+    }
+
+    /// What governs a repository is read anew the next time.
+    pub(super) fn forget_ground(&self, forge: &str, id: i64) {
+        let mut grounds = self.grounds.lock().unwrap_or_else(PoisonError::into_inner);
+        grounds.remove(&(forge.to_owned(), id));
+    }
+
+    fn known(&self, task: &Task) -> Option<(&Connected, Repository)> {
+        let id = task.issue.repository_id?;
+        let connected = self.connected.get(&task.issue.forge)?;
+        let known = self
+            .repositories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let repository = known.get(&(task.issue.forge.clone(), id)).cloned()?;
+        Some((connected, repository))
+    }
+
+    fn mirror_of(&self, forge: &str, id: i64) -> Result<Mirror, git::Error> {
+        let folder = format!("{forge}-{id}");
+        Mirror::open_or_create(&self.machine.data.join("repos").join(folder))
+    }
+
+    fn place(&self, task: &Task) -> Result<Place, RunError> {
+        let (connected, repository) = self.known(task).ok_or_else(|| {
+            RunError::Host(format!(
+                "{} of {} is not served any more; name it in `[[forge]] repos`, or prentice tasks reject {}",
+                task.issue.repository, task.issue.forge, task.id
+            ))
+        })?;
+        let mirror = self.mirror_of(&task.issue.forge, repository.id)?;
+        Ok(Place {
+            service: Arc::clone(&connected.service),
+            repository,
+            mirror,
+        })
+    }
+
+    /// What a served repository's commands may use: what the operator names, and the system.
+    fn toolchains(&self) -> Toolchains {
+        let path = ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned());
+        let env = BTreeMap::from([path]);
+        let mut found = toolchains::find(&env, Path::new("/"), Path::new(REPOSITORY_INSIDE));
+        for folder in &self.server.sandbox.toolchains {
+            found.add(Path::new(folder));
+        }
+        found
+    }
+
+    fn scratch(&self, task: &Task) -> PathBuf {
+        self.machine.data.join("work").join(task.id.to_string())
+    }
+
+    async fn fetch_into(&self, place: &Place, what: Want) -> Result<CommitId, RunError> {
+        let remote = remote(place.service.as_ref(), &place.repository)
+            .await
+            .map_err(|why| RunError::Host(why.to_string()))?;
+        let (mirror, steps) = (place.mirror.clone(), Arc::clone(&self.machine.steps));
+        let fetched = tokio::task::spawn_blocking(move || {
+            steps.around("mirror base", || mirror.fetch_remote(&remote, &[what]))
+        });
+        let fetched = fetched
+            .await
+            .map_err(|why| RunError::Broken(why.to_string()))?;
+        let commits = fetched.map_err(run_error)?;
+        commits
+            .into_iter()
+            .next()
+            .ok_or_else(|| RunError::Broken("a fetch gave no commit".to_owned()))
+    }
+}
+
+/// Address and credential of a repository, the credential asked for anew.
+pub(super) async fn remote(
+    service: &dyn Service,
+    repository: &Repository,
+) -> Result<Remote, forge::Error> {
+    let credential = service.credential(repository).await?;
+    let remote = Remote::new(&repository.clone_url, &credential.user, credential.secret);
+    remote.map_err(|why| forge::Error::Invalid {
+        what: format!("the address of {}", repository.name),
+        why: why.to_string(),
+    })
+}
+
+fn run_error(error: RemoteError) -> RunError {
+    match error {
+        RemoteError::Here(error) => error.into(),
+        other => RunError::Host(other.to_string()),
+    }
+}
+
+#[async_trait]
+impl World for Forges {
+    async fn bench(&self, task: &Task) -> Result<Bench, RunError> {
+        if task.issue.repository_id.is_none() {
+            return self.machine.bench(task).await;
+        }
+        let place = self.place(task)?;
+        self.fetch_into(&place, Want::Commit(task.base.clone()))
+            .await?;
+        Ok(bench(
+            &self.machine.sandbox,
+            (&self.machine.store, &self.machine.steps),
+            place.mirror,
+            self.toolchains(),
+            self.scratch(task),
+            &self.machine.env,
+        ))
+    }
+
+    async fn fetch(&self, task: &Task, commit: &CommitId) -> Result<(), RunError> {
+        if task.issue.repository_id.is_none() {
+            return self.machine.fetch(task, commit).await;
+        }
+        let place = self.place(task)?;
+        // By the pull request's own ref where there is one: a commit alone cannot be asked for everywhere.
+        let what = match &task.pull {
+            Some(_) => Want::Branch(task.branch.clone()),
+            None => Want::Commit(commit.clone()),
+        };
+        self.fetch_into(&place, what).await.map(|_| ())
+    }
+
+    async fn clear(&self, task: &Task, commits: Vec<CommitId>) -> Result<Option<String>, RunError> {
+        let Some(id) = task.issue.repository_id else {
+            return self.machine.clear(task, commits).await;
+        };
+        let (mirror, scratch) = (self.mirror_of(&task.issue.forge, id)?, self.scratch(task));
+        let steps = Arc::clone(&self.machine.steps);
+        let cleared = tokio::task::spawn_blocking(move || {
+            for commit in &commits {
+                if let Err(why) = steps.around("mirror forget", || mirror.forget(commit)) {
+                    tracing::warn!(%commit, %why, "a result was not let go of");
+                }
+            }
+            let removed = crate::sandbox::remove(&scratch);
+            removed
+                .err()
+                .map(|why| format!("{}: {why}", scratch.display()))
+        });
+        cleared
+            .await
+            .map_err(|why| RunError::Broken(why.to_string()))
+    }
+
+    fn agent(&self, task: &Task) -> Box<dyn Agent> {
+        self.machine.agent(task)
+    }
+
+    fn forge(&self, task: &Task) -> (Arc<dyn Forge>, Voice) {
+        if task.issue.repository_id.is_none() {
+            return self.machine.forge(task);
+        }
+        let voice = Voice::forge(task.settings.trigger.prefix.clone());
+        let forge: Arc<dyn Forge> = match self.place(task) {
+            Ok(place) => {
+                let refs = RemoteRefs::new(
+                    Arc::clone(&place.service),
+                    place.repository.clone(),
+                    place.mirror,
+                    Arc::clone(&self.machine.steps),
+                );
+                place.service.forge(&place.repository, Arc::new(refs))
+            }
+            Err(why) => Arc::new(super::unserved::Unserved(why.to_string())),
+        };
+        (forge, voice)
+    }
+
+    fn branch(&self, task: TaskId, new: &NewTask) -> String {
+        self.machine.branch(task, new)
+    }
+
+    async fn reviewers(&self, task: &Task) -> Result<Vec<String>, RunError> {
+        if task.issue.repository_id.is_none() {
+            return Ok(Vec::new());
+        }
+        let place = self.place(task)?;
+        let us = self
+            .known(task)
+            .map_or("", |(connected, _)| connected.us.login.as_str());
+        let (mirror, base) = (place.mirror, task.base.clone());
+        let owners = tokio::task::spawn_blocking(move || {
+            report::CODEOWNERS_PLACES.iter().find_map(|path| {
+                let path = crate::domain::ident::RepoPath::from(*path);
+                mirror.file_at(&base, &path, OWNERS_CAP).ok().flatten()
+            })
+        });
+        let owners = owners
+            .await
+            .map_err(|why| RunError::Broken(why.to_string()))?;
+        Ok(report::reviewers(task, owners.as_deref(), us))
+    }
+
+    fn pace_secs(&self, task: &Task) -> u64 {
+        match task.issue.repository_id {
+            None => self.machine.pace_secs(task),
+            Some(_) => PACE_SECS,
+        }
+    }
+
+    fn told(&self, task: TaskId, said: News<'_>) {
+        self.machine.told(task, said);
+    }
+}
+
+/// Largest file of code owners.
+const OWNERS_CAP: u64 = 3 << 20;
+
+/// What intake asks about one forge.
+pub(super) struct ForgeDesk {
+    pub(super) forges: Arc<Forges>,
+    pub(super) name: String,
+}
+
+#[async_trait]
+impl Desk for ForgeDesk {
+    async fn ground(&self, repository: &Repository) -> Result<Ground, GroundError> {
+        let key = (self.name.clone(), repository.id);
+        {
+            let grounds = self
+                .forges
+                .grounds
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Some((at, ground)) = grounds.get(&key)
+                && at.elapsed() < GROUND_FOR
+            {
+                return Ok(ground.clone());
+            }
+        }
+        let connected = self.forges.connected.get(&self.name);
+        let connected = connected.ok_or_else(|| GroundError::Host("no such forge".to_owned()))?;
+        let remote = remote(connected.service.as_ref(), repository).await?;
+        let host = |why: &dyn std::fmt::Display| GroundError::Host(why.to_string());
+        let mirror = self.forges.mirror_of(&self.name, repository.id);
+        let mirror = mirror.map_err(|why| host(&why))?;
+        let ceilings = (self.forges.server.clone(), self.forges.origins.clone());
+        let steps = Arc::clone(&self.forges.machine.steps);
+        let default = repository.default_branch.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let head = |branch: &str| -> Result<CommitId, GroundError> {
+                let fetched = steps.around("mirror base", || {
+                    mirror.fetch_remote(&remote, &[Want::Branch(branch.to_owned())])
+                });
+                let commits = fetched.map_err(|why| ground_error(&why))?;
+                let missing = || GroundError::Host(format!("branch {branch} gave no commit"));
+                commits.into_iter().next().ok_or_else(missing)
+            };
+            let ceilings = (&ceilings.0, &ceilings.1);
+            let prepared = |commit: &CommitId| {
+                governing(&mirror, commit, &[], ceilings).map_err(|error| match error {
+                    AppError::Config(mistakes) => GroundError::Broken(mistakes.to_string()),
+                    other => GroundError::Host(other.to_string()),
+                })
+            };
+            let mut base = (head(&default)?, default);
+            let mut now = prepared(&base.0)?;
+            let named = now.settings.task.base.clone();
+            if !named.is_empty() && named != base.1 {
+                base = (head(&named)?, named);
+                // The rules are the default branch's, whatever work starts from.
+                now.files = mirror
+                    .list_files(&base.0)
+                    .map_err(|why| GroundError::Host(why.to_string()))?;
+            }
+            Ok::<_, GroundError>(Ground {
+                base: base.0,
+                branch: base.1,
+                settings: now.settings,
+                files: Arc::new(now.files),
+            })
+        });
+        let ground = read.await.map_err(|why| host(&why))??;
+        let mut grounds = self
+            .forges
+            .grounds
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        grounds.insert(key, (Instant::now(), ground.clone()));
+        Ok(ground)
+    }
+
+    fn agent(&self, _settings: &Settings) -> Option<AgentSpec> {
+        self.forges.server.agent_spec()
+    }
+
+    async fn has_branch(&self, repository: &Repository, name: &str) -> Result<bool, forge::Error> {
+        let connected = self.forges.connected.get(&self.name);
+        let gone = || forge::Error::Gone {
+            what: format!("forge {}", self.name),
+        };
+        let service = &connected.ok_or_else(gone)?.service;
+        let remote = remote(service.as_ref(), repository).await?;
+        let mirror = self.forges.mirror_of(&self.name, repository.id);
+        let mirror = mirror.map_err(|why| unavailable(&why))?;
+        let branch = name.to_owned();
+        let heads = tokio::task::spawn_blocking(move || mirror.remote_heads(&remote, &[&branch]));
+        let heads = heads.await.map_err(|why| unavailable(&why))?;
+        let heads = heads.map_err(|why| super::remote::forge_error(&why))?;
+        Ok(!heads.is_empty())
+    }
+
+    fn forge(&self, task: &Task) -> Arc<dyn Forge> {
+        World::forge(self.forges.as_ref(), task).0
+    }
+}
+
+fn ground_error(error: &RemoteError) -> GroundError {
+    GroundError::Forge(super::remote::forge_error(error))
+}
+
+fn unavailable(why: &dyn std::fmt::Display) -> forge::Error {
+    forge::Error::Unavailable {
+        what: "the mirror".to_owned(),
+        why: why.to_string(),
+    }
+}

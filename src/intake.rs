@@ -1,0 +1,389 @@
+//! From what people do on a forge to events.
+//!
+//! [`Intake::look`] reads one issue or pull request anew and takes up every act that was not consumed: labels,
+//! assignments, comments, reviews, what became of the pull request. Deliveries, polling and the sweep only say where
+//! to look, so all three come to the same end. Invariants:
+//!
+//! - An act is consumed once, whoever tells of it; one whose consumption was cut short is taken up again, and every
+//!   step of it finds what the earlier try did.
+//! - The right of whoever acted is looked up for that act.
+//! - Nothing here moves a task: events go into the inbox, and `decide` answers.
+
+mod comments;
+mod pulls;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::act;
+use crate::domain::brief::{self, Brief, BriefError};
+use crate::domain::command::StageWord;
+use crate::domain::event::Event;
+use crate::domain::ident::{CommitId, RepoPath, TaskId, Time};
+use crate::domain::policy::{Actor, ActorKind, Rules};
+use crate::domain::settings::Settings;
+use crate::domain::task::{AgentSpec, Task};
+use crate::forge::hook::Hint;
+use crate::forge::{self, Account, Conversation, Did, Entry, Forge, Repository, Service, Thread};
+use crate::store::{
+    ActKey, ActKind, Arrival, Clock, InputId, Outcome, Read, RepositoryKey, Store, StoreError,
+};
+
+/// Where intake gets what only the composition root can give.
+#[async_trait]
+pub trait Desk: Send + Sync {
+    /// What governs a repository at the head of its default branch, as it is now.
+    async fn ground(&self, repository: &Repository) -> Result<Ground, GroundError>;
+
+    /// Who edits, by the profile that the settings name; `None` where the server has none.
+    fn agent(&self, settings: &Settings) -> Option<AgentSpec>;
+
+    /// Whether a repository has a branch of this name.
+    async fn has_branch(&self, repository: &Repository, name: &str) -> Result<bool, forge::Error>;
+
+    /// Where a task of this repository is shown.
+    fn forge(&self, task: &Task) -> Arc<dyn Forge>;
+}
+
+/// What governs a repository now.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// Head of the branch that work starts from.
+    pub base: CommitId,
+    /// That branch.
+    pub branch: String,
+    /// Its repository file, resolved and clamped.
+    pub settings: Settings,
+    /// All paths of the commit.
+    pub files: Arc<Vec<RepoPath>>,
+}
+
+/// Why it is not known what governs a repository.
+#[derive(Debug, thiserror::Error)]
+pub enum GroundError {
+    /// Its file has mistakes; all of them, as text.
+    #[error("{0}")]
+    Broken(String),
+    /// The forge or the network.
+    #[error(transparent)]
+    Forge(#[from] forge::Error),
+    /// This machine.
+    #[error("{0}")]
+    Host(String),
+}
+
+/// Why a look came to no end. It is done again.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The forge.
+    #[error(transparent)]
+    Forge(#[from] forge::Error),
+    /// The record.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This machine.
+    #[error("{0}")]
+    Host(String),
+    /// Nobody decided what was delivered in time.
+    #[error("what {0} asks for was stored and not decided within 30 s; it is looked at again")]
+    Undecided(String),
+}
+
+impl Trouble {
+    /// Seconds that the forge asked to wait.
+    #[must_use]
+    pub fn after_secs(&self) -> Option<u64> {
+        match self {
+            Self::Forge(forge::Error::Retry { after_secs, .. }) => *after_secs,
+            _ => None,
+        }
+    }
+}
+
+/// A repository that is served.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// By what it is remembered.
+    pub key: RepositoryKey,
+    /// As it was when last read.
+    pub repository: Repository,
+    /// How far it was read.
+    pub read: Read,
+}
+
+/// Turns acts on one forge into events.
+pub struct Intake {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    service: Arc<dyn Service>,
+    desk: Arc<dyn Desk>,
+    us: Account,
+}
+
+/// How long a decision is waited for.
+const DECIDED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Most proposals that strangers cause in a repository in an hour.
+const PROPOSALS_AN_HOUR: u64 = 5;
+
+/// One issue or pull request under a look.
+struct Scene<'a> {
+    served: &'a Served,
+    conversation: Arc<dyn Conversation>,
+    thread: Thread,
+    /// `None` where the repository file has mistakes, which are told where somebody asks for something.
+    ground: Result<Ground, String>,
+    /// What signed deliveries said, and when they arrived.
+    hints: &'a [(Hint, Time)],
+}
+
+impl Intake {
+    /// Over these ports; `us` is the account that writes.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        service: Arc<dyn Service>,
+        desk: Arc<dyn Desk>,
+        us: Account,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            service,
+            desk,
+            us,
+        }
+    }
+
+    /// The forge.
+    #[must_use]
+    pub fn service(&self) -> &Arc<dyn Service> {
+        &self.service
+    }
+
+    /// Our account there.
+    #[must_use]
+    pub fn us(&self) -> &Account {
+        &self.us
+    }
+
+    /// Looks at one issue or pull request, and consumes what was not consumed.
+    ///
+    /// # Errors
+    /// [`Trouble`]; what was consumed until then stays consumed, the rest is taken up by the next look.
+    pub async fn look(
+        &self,
+        served: &Served,
+        number: i64,
+        hints: &[(Hint, Time)],
+    ) -> Result<(), Trouble> {
+        let conversation = self.service.conversation(&served.repository);
+        let thread = match conversation.thread(number).await {
+            Ok(thread) => thread,
+            Err(forge::Error::Gone { .. }) => return self.gone(served, number).await,
+            Err(error) => return Err(error.into()),
+        };
+        let ground = match self.desk.ground(&served.repository).await {
+            Ok(ground) => Ok(ground),
+            Err(GroundError::Broken(mistakes)) => Err(mistakes),
+            Err(GroundError::Forge(error)) => return Err(error.into()),
+            Err(GroundError::Host(why)) => return Err(Trouble::Host(why)),
+        };
+        let scene = Scene {
+            served,
+            conversation,
+            thread,
+            ground,
+            hints,
+        };
+        if scene.thread.is_pull {
+            self.pull(&scene).await
+        } else {
+            self.issue(&scene).await
+        }
+    }
+
+    async fn issue(&self, scene: &Scene<'_>) -> Result<(), Trouble> {
+        let entries = scene.conversation.timeline(scene.thread.number).await?;
+        for entry in &entries {
+            self.entry(scene, entry).await?;
+        }
+        self.comments(scene).await?;
+        let Some(task) = self.live(scene).await? else {
+            return Ok(());
+        };
+        if let Ok(brief) = self.brief(scene, &task.settings)
+            && brief.digest != task.newest_text().digest
+        {
+            let event = Event::IssueEdited {
+                by: "somebody".to_owned(),
+                brief: Box::new(brief),
+            };
+            self.happened(task.id, event, None).await?;
+        }
+        if !scene.thread.open {
+            let closer = entries.iter().rev().find(|entry| entry.what == Did::Closed);
+            let by = closer.and_then(|entry| entry.by.as_ref());
+            let by = by.map_or("somebody", |by| by.login.as_str()).to_owned();
+            self.happened(task.id, Event::IssueClosed { by }, None)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The issue was deleted or transferred out of reach.
+    async fn gone(&self, served: &Served, number: i64) -> Result<(), Trouble> {
+        let newest = self.store.tasks_of(&served.key, number).await?;
+        if let Some(record) = newest.first().filter(|record| !record.task.is_final()) {
+            let by = "whoever removed the issue".to_owned();
+            self.happened(record.task.id, Event::IssueClosed { by }, None)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The task of the issue that is not final.
+    async fn live(&self, scene: &Scene<'_>) -> Result<Option<Task>, Trouble> {
+        let key = &scene.served.key;
+        let newest = self.store.tasks_of(key, scene.thread.number).await?;
+        let newest = newest.into_iter().next().map(|record| record.task);
+        Ok(newest.filter(|task| !task.is_final()))
+    }
+
+    /// Stores what happened to a task, and waits until it is decided. Why it changed nothing, where it did not.
+    async fn happened(
+        &self,
+        task: TaskId,
+        event: Event,
+        dedup_key: Option<String>,
+    ) -> Result<Result<(), String>, Trouble> {
+        let event = Box::new(event);
+        let arrival = Arrival::Event { task, event };
+        let input = self.store.deliver(arrival, dedup_key).await?.input;
+        match self.decided(input, &task.to_string()).await? {
+            Outcome::Ignored { reason } => Ok(Err(reason)),
+            Outcome::Done { .. } | Outcome::Waiting => Ok(Ok(())),
+        }
+    }
+
+    /// Waits until an input is decided.
+    async fn decided(&self, input: InputId, what: &str) -> Result<Outcome, Trouble> {
+        let mut changes = self.store.changes();
+        let wait = async {
+            loop {
+                changes.borrow_and_update();
+                match self.store.outcome(input).await? {
+                    Some(Outcome::Waiting) | None => {}
+                    Some(outcome) => return Ok(outcome),
+                }
+                if changes.changed().await.is_err() {
+                    return Err(Trouble::Store(StoreError::Closed));
+                }
+            }
+        };
+        tokio::time::timeout(DECIDED_WITHIN, wait)
+            .await
+            .unwrap_or_else(|_| Err(Trouble::Undecided(what.to_owned())))
+    }
+
+    /// Who acted, with the right that the forge tells now.
+    async fn actor(&self, scene: &Scene<'_>, account: &Account) -> Result<Actor, Trouble> {
+        let right = match account.kind {
+            // What it may do decides nothing.
+            ActorKind::Bot => None,
+            ActorKind::Person | ActorKind::Unknown => {
+                scene.conversation.right(&account.login).await?
+            }
+        };
+        Ok(Actor {
+            login: account.login.clone(),
+            id: Some(account.id),
+            kind: account.kind,
+            right,
+        })
+    }
+
+    fn is_us(&self, account: Option<&Account>) -> bool {
+        account.is_some_and(|account| account.id == self.us.id)
+    }
+
+    /// The issue's text as a brief.
+    fn brief(&self, scene: &Scene<'_>, settings: &Settings) -> Result<Brief, BriefError> {
+        let title: String = scene
+            .thread
+            .title
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        let text = format!("# {title}\n\n{}", scene.thread.body);
+        brief::parse(&text, settings.context.max_chars)
+    }
+}
+
+impl Scene<'_> {
+    /// Who may do what, for a task of this requester.
+    fn rules(&self, task: Option<&Task>) -> Rules {
+        let settings = task.map(|task| &task.settings);
+        let settings = settings.or(self.ground.as_ref().ok().map(|ground| &ground.settings));
+        let requester = task.map(|task| Actor {
+            login: task.requester.clone(),
+            id: None,
+            kind: ActorKind::Unknown,
+            right: None,
+        });
+        let rules = settings.map(Rules::of).unwrap_or_default();
+        Rules { requester, ..rules }
+    }
+
+    fn settings(&self) -> Settings {
+        let ground = self.ground.as_ref().ok();
+        ground
+            .map(|ground| ground.settings.clone())
+            .unwrap_or_default()
+    }
+
+    fn act(&self, kind: ActKind, act: i64) -> ActKey {
+        ActKey {
+            repository: self.served.key.clone(),
+            kind,
+            act,
+        }
+    }
+
+    /// The key under which what an act asks for goes into the inbox.
+    fn dedup_key(&self, key: &ActKey) -> Option<String> {
+        let RepositoryKey { forge, id } = &key.repository;
+        Some(format!("{forge}/{id}/{}/{}", key.kind.word(), key.act))
+    }
+
+    fn is_old(&self, at: Time) -> bool {
+        at < self.served.read.first_seen
+    }
+}
+
+/// The stage of a task, or of none.
+fn stage(task: Option<&Task>) -> StageWord {
+    act::stage_of(task)
+}
+
+/// Who did an entry, for records.
+fn login(account: Option<&Account>) -> &str {
+    account.map_or("", |account| account.login.as_str())
+}
+
+/// Whether an entry is about our own assignment or the trigger label, and how it asks.
+fn asks(entry: &Entry, label: &str, us: &str) -> Option<(act::Path, bool)> {
+    match &entry.what {
+        Did::Labelled(name) if name == label => Some((act::Path::Label, true)),
+        Did::Unlabelled(name) if name == label => Some((act::Path::Label, false)),
+        Did::Assigned(name) if name.eq_ignore_ascii_case(us) => Some((act::Path::Assignment, true)),
+        Did::Unassigned(name) if name.eq_ignore_ascii_case(us) => {
+            Some((act::Path::Assignment, false))
+        }
+        _ => None,
+    }
+}

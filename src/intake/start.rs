@@ -1,0 +1,344 @@
+//! What starts a task and what withdraws it.
+
+use super::{Ground, Intake, PROPOSALS_AN_HOUR, Scene, Trouble, asks, login};
+use crate::domain::act::{self, Asked, Path, Standing, Start, Words};
+use crate::domain::brief::{Brief, Survey};
+use crate::domain::event::Event;
+use crate::domain::gates::globs::Globs;
+use crate::domain::ident::{self, Time};
+use crate::domain::policy::{Actor, Refusal};
+use crate::domain::settings::ChecksFrom;
+use crate::domain::task::{IssueRef, NewTask};
+use crate::forge::{Account, Entry, Proof};
+use crate::store::{ActKey, ActKind, Arrival, Outcome};
+
+/// Outcome of an act that proposed a task.
+pub(super) const PROPOSED: &str = "proposed";
+
+/// How near to an entry of a timeline a signed delivery of its actor has to be, where that is all the proof there is.
+const PROOF_MILLIS: u64 = 10_000;
+
+/// What became of asking for a task.
+pub(super) enum Began {
+    /// It is consumed; for records.
+    Settled(String),
+    /// It was refused.
+    Refused(Refusal),
+    /// The asker has to be told this.
+    Told(String),
+}
+
+impl Intake {
+    /// One entry of an issue's timeline.
+    pub(super) async fn entry(&self, scene: &Scene<'_>, entry: &Entry) -> Result<(), Trouble> {
+        let label = scene.settings().trigger.label;
+        let Some((path, added)) = asks(entry, &label, &self.us.login) else {
+            return Ok(());
+        };
+        let key = scene.act(ActKind::Entry, entry.id);
+        let by = entry.by.as_ref();
+        let number = scene.thread.number;
+        if !self.store.take_up(&key, number, login(by)).await? {
+            return Ok(());
+        }
+        let outcome = match by {
+            None => "its account is gone".to_owned(),
+            Some(by) if added => match self.ask(scene, path, &key, by, entry.at).await? {
+                Began::Settled(outcome) => outcome,
+                Began::Refused(why) => why.to_string(),
+                Began::Told(text) => {
+                    let note = format!("entry-{}", entry.id);
+                    let told = scene.conversation.ensure_note(number, &note, None, &text);
+                    told.await?;
+                    text
+                }
+            },
+            Some(by) => self.withdraw(scene, &key, by, entry.at).await?,
+        };
+        Ok(self.store.settle(&key, &outcome).await?)
+    }
+
+    async fn withdraw(
+        &self,
+        scene: &Scene<'_>,
+        key: &ActKey,
+        by: &Account,
+        at: Time,
+    ) -> Result<String, Trouble> {
+        let Some(task) = self.live(scene).await? else {
+            return Ok("nothing to withdraw".to_owned());
+        };
+        let (ours, old) = (self.is_us(Some(by)), scene.is_old(at));
+        // Taken off before the task began, it withdraws an earlier request.
+        let old = old || at < task.accepted_at.minus_secs(1);
+        let actor = match ours || old {
+            true => unknown(by),
+            false => self.actor(scene, by).await?,
+        };
+        if let Err(why) = act::withdraws(&actor, ours, old, &scene.rules(Some(&task))) {
+            return Ok(why.word().to_owned());
+        }
+        let by = by.login.clone();
+        let happened = self.happened(task.id, Event::Stopped { by }, scene.dedup_key(key));
+        Ok(happened
+            .await?
+            .err()
+            .unwrap_or_else(|| "withdrawn".to_owned()))
+    }
+
+    /// Somebody asks for a task on an issue.
+    pub(super) async fn ask(
+        &self,
+        scene: &Scene<'_>,
+        path: Path,
+        key: &ActKey,
+        by: &Account,
+        at: Time,
+    ) -> Result<Began, Trouble> {
+        let (ours, old) = (self.is_us(Some(by)), scene.is_old(at));
+        if ours || old {
+            let why = if ours {
+                act::Ignored::Ours
+            } else {
+                act::Ignored::Old
+            };
+            return Ok(Began::Settled(why.word().to_owned()));
+        }
+        let task = self.live(scene).await?;
+        let rules = scene.rules(None);
+        let actor = self.actor(scene, by).await?;
+        let settings = match &task {
+            Some(task) => task.settings.clone(),
+            None => scene.settings(),
+        };
+        let brief = self.brief(scene, &settings);
+        let standing = match &task {
+            None => Standing::Nothing,
+            Some(task) if task.word() == "proposed" => Standing::Proposed {
+                same: brief
+                    .as_ref()
+                    .is_ok_and(|brief| brief.digest == task.newest_text().digest),
+            },
+            Some(task) => Standing::Live(act::stage_of(Some(task))),
+        };
+        let words = self.words(scene, &actor, at).await?;
+        let asked = Asked {
+            path,
+            actor: &actor,
+            ours,
+            old,
+        };
+        let start = act::start(asked, standing, words, &rules);
+        let accepted = matches!(start, Start::Accept);
+        match (start, task) {
+            (Start::Nothing(why), _) => Ok(Began::Settled(why.word().to_owned())),
+            (Start::Refuse(why), _) => Ok(Began::Refused(why)),
+            (Start::AcceptProposed, Some(task)) => {
+                let digest = task.newest_text().digest.clone();
+                let by = by.login.clone();
+                let event = Event::Accepted { by, digest };
+                let happened = self.happened(task.id, event, scene.dedup_key(key)).await?;
+                Ok(Began::Settled(
+                    happened.err().unwrap_or_else(|| "accepted".to_owned()),
+                ))
+            }
+            (Start::ProposeAgain, Some(task)) => {
+                let Ok(brief) = brief else {
+                    return Ok(Began::Settled("the new text cannot be read".to_owned()));
+                };
+                let event = Event::IssueEdited {
+                    by: by.login.clone(),
+                    brief: Box::new(brief),
+                };
+                let happened = self.happened(task.id, event, scene.dedup_key(key)).await?;
+                Ok(Began::Settled(
+                    happened.err().unwrap_or_else(|| PROPOSED.to_owned()),
+                ))
+            }
+            (Start::Accept | Start::Propose, _) => {
+                if !accepted && self.is_flooded(scene).await? {
+                    return Ok(Began::Settled("too many proposals in an hour".to_owned()));
+                }
+                let ground = match &scene.ground {
+                    Ok(ground) => ground,
+                    Err(mistakes) => return Ok(told_if(accepted, broken(mistakes))),
+                };
+                let brief = match brief {
+                    Ok(brief) => brief,
+                    Err(why) => {
+                        return Ok(told_if(accepted, format!("Nothing was started: {why}.")));
+                    }
+                };
+                self.request(scene, ground, brief, &actor, key, accepted)
+                    .await
+            }
+            (Start::AcceptProposed | Start::ProposeAgain, None) => {
+                Ok(Began::Settled("its task is gone".to_owned()))
+            }
+        }
+    }
+
+    async fn request(
+        &self,
+        scene: &Scene<'_>,
+        ground: &Ground,
+        brief: Brief,
+        actor: &Actor,
+        key: &ActKey,
+        accepted: bool,
+    ) -> Result<Began, Trouble> {
+        let settings = ground.settings.clone();
+        if settings.checks_from == ChecksFrom::Nowhere {
+            return Ok(told_if(accepted, NO_CHECKS.to_owned()));
+        }
+        let Some(agent) = self.desk.agent(&settings) else {
+            return Ok(told_if(accepted, NO_AGENT.to_owned()));
+        };
+        let repository = &scene.served.repository;
+        let branch = self.free_branch(scene, ground, &brief).await?;
+        let new = NewTask {
+            issue: IssueRef {
+                forge: scene.served.key.forge.clone(),
+                repository: repository.name.clone(),
+                repository_id: Some(repository.id),
+                number: scene.thread.number,
+                source: scene.thread.page.clone(),
+                out: None,
+            },
+            requester: actor.login.clone(),
+            survey: survey(ground, &brief),
+            brief,
+            settings,
+            base: ground.base.clone(),
+            base_branch: Some(ground.branch.clone()),
+            agent,
+            accepted_at: self.clock.now(),
+            branch: Some(branch),
+            unaccepted: !accepted,
+        };
+        let arrival = Arrival::Request(Box::new(new));
+        let delivered = self.store.deliver(arrival, scene.dedup_key(key)).await?;
+        Ok(Began::Settled(
+            match self.decided(delivered.input, &scene.thread.page).await? {
+                Outcome::Ignored { reason } => reason,
+                Outcome::Done { .. } | Outcome::Waiting if accepted => "started".to_owned(),
+                Outcome::Done { .. } | Outcome::Waiting => PROPOSED.to_owned(),
+            },
+        ))
+    }
+
+    /// A later task on the same issue has a branch of its own.
+    async fn free_branch(
+        &self,
+        scene: &Scene<'_>,
+        ground: &Ground,
+        brief: &Brief,
+    ) -> Result<String, Trouble> {
+        let number = scene.thread.number.to_string();
+        let name = ground.settings.task.branch.replace("{number}", &number);
+        let name = name.replace("{slug}", &ident::slug(&brief.title, 40));
+        let name = name.trim_end_matches(['-', '/']).to_owned();
+        let earlier = self
+            .store
+            .tasks_of(&scene.served.key, scene.thread.number)
+            .await?;
+        let repository = &scene.served.repository;
+        for more in 1..100 {
+            let name = match more {
+                1 => name.clone(),
+                more => format!("{name}-{more}"),
+            };
+            let ours = earlier.iter().any(|record| record.task.branch == name);
+            if !ours && !self.desk.has_branch(repository, &name).await? {
+                return Ok(name);
+            }
+        }
+        Ok(format!("{name}-{}", self.clock.now().0))
+    }
+
+    /// What is known about the words of an issue at the moment of an act.
+    async fn words(&self, scene: &Scene<'_>, actor: &Actor, at: Time) -> Result<Words, Trouble> {
+        let rules = scene.rules(None);
+        if let Some(author) = &scene.thread.author {
+            let author = match author.login.eq_ignore_ascii_case(&actor.login) {
+                true => actor.clone(),
+                false => self.actor(scene, author).await?,
+            };
+            if act::may_start(&author, &rules) {
+                return Ok(Words::OfOneWhoMay);
+            }
+        }
+        let proof = scene.conversation.unedited(scene.thread.number, at).await?;
+        Ok(match proof {
+            Proof::Unedited => Words::Proven,
+            Proof::Edited => Words::Unproven,
+            Proof::Unknown if is_signed(scene, actor, at) => Words::Proven,
+            Proof::Unknown => Words::Unproven,
+        })
+    }
+
+    async fn is_flooded(&self, scene: &Scene<'_>) -> Result<bool, Trouble> {
+        let since = self.clock.now().minus_secs(3600);
+        let key = &scene.served.key;
+        let proposed = self.store.settled_since(key, "", PROPOSED, since).await?;
+        Ok(proposed >= PROPOSALS_AN_HOUR)
+    }
+}
+
+/// Whether a signed delivery of this actor, made when the act was, has the words that are there now.
+fn is_signed(scene: &Scene<'_>, actor: &Actor, at: Time) -> bool {
+    scene.hints.iter().any(|(hint, arrived)| {
+        let apart = arrived.millis_since(at).max(at.millis_since(*arrived));
+        hint.words.as_ref().is_some_and(|words| {
+            apart <= PROOF_MILLIS
+                && words.labels_changed
+                && words.sender.eq_ignore_ascii_case(&actor.login)
+                && words.title == scene.thread.title
+                && words.body == scene.thread.body
+        })
+    })
+}
+
+const NO_CHECKS: &str = "Nothing was started: nothing says how to verify this repository. Add a `[[verify]]` to \
+                         `.github/prentice.toml` on the default branch, then ask again.";
+const NO_AGENT: &str = "Nothing was started: this server has no agent; it only verifies pull requests \
+                        (`verify` on one of them).";
+
+/// Strangers do not make us write.
+fn told_if(permitted: bool, text: String) -> Began {
+    match permitted {
+        true => Began::Told(text),
+        false => Began::Settled(text),
+    }
+}
+
+fn broken(mistakes: &str) -> String {
+    format!("Nothing was started: the repository file has mistakes.\n\n```text\n{mistakes}\n```")
+}
+
+/// Who is not looked up, since what they may decides nothing.
+fn unknown(account: &Account) -> Actor {
+    Actor {
+        login: account.login.clone(),
+        id: Some(account.id),
+        kind: account.kind,
+        right: None,
+    }
+}
+
+fn survey(ground: &Ground, brief: &Brief) -> Survey {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let files = count(ground.files.len());
+    let in_scope = || {
+        let globs = Globs::new(&brief.scope).ok()?;
+        let matching = ground.files.iter().filter(|path| globs.is_match(path));
+        Some(count(matching.count()))
+    };
+    Survey {
+        files,
+        files_in_scope: match brief.scope.is_empty() {
+            true => files,
+            false => in_scope().unwrap_or(0),
+        },
+    }
+}
