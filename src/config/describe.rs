@@ -305,6 +305,7 @@ mod tests {
         task.stall_after = "10m"  # default
         task.attempts = 3  # .github/prentice.toml:3
         task.max_rounds = 2  # default
+        task.max_open = 3  # default
         task.keep = "14d"  # default
         task.ask_timeout = "7d"  # default
         "#);

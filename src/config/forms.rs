@@ -23,6 +23,14 @@ pub(super) enum Form {
     Folder,
     /// A level, or filter directives of `tracing`.
     LogFilter,
+    /// A label of an issue or a pull request.
+    Label,
+    /// The name of an account.
+    Login,
+    /// `requester`, `codeowners` or the name of an account.
+    Reviewer,
+    /// What commands in comments begin with.
+    Prefix,
 }
 
 /// Why a text is not of its form.
@@ -100,6 +108,17 @@ impl Form {
                 "is not a log filter",
                 "write a level, or directives such as \"info,prentice::sandbox=debug\"",
             ),
+            Self::Label => label_fault(text).map_or(Ok(()), |(message, hint)| {
+                fault(Code::BadText, message, hint)
+            }),
+            Self::Login | Self::Reviewer => login_fault(text).map_or(Ok(()), |(message, hint)| {
+                fault(Code::BadText, message, hint)
+            }),
+            Self::Prefix if !is_prefix(text) => fault(
+                Code::BadText,
+                "is nothing that a command can begin with",
+                "write `/` or `@` and 1 to 19 of letters, digits, `-` and `_`, for example \"/agent\"",
+            ),
             _ => Ok(()),
         }
     }
@@ -116,6 +135,10 @@ impl Form {
             Self::HostPath => "an absolute path",
             Self::Folder => "an absolute path, or \"\"",
             Self::LogFilter => "a log level or filter",
+            Self::Label => "a label of 1 to 50 characters, without comma, not `agent:…`",
+            Self::Login => "the name of an account",
+            Self::Reviewer => "`requester`, `codeowners` or the name of an account",
+            Self::Prefix => "`/` or `@` and 1 to 19 of letters, digits, `-` and `_`",
         }
     }
 
@@ -129,6 +152,10 @@ impl Form {
             Self::RepoPath => "paths inside the repository",
             Self::HostPath | Self::Folder => "absolute paths",
             Self::LogFilter => "log filters",
+            Self::Label => "labels, none of them `agent:…`",
+            Self::Login => "names of accounts",
+            Self::Reviewer => "of `requester`, `codeowners` and names of accounts",
+            Self::Prefix => "beginnings of commands",
         }
     }
 
@@ -144,6 +171,9 @@ impl Form {
             Self::RepoPath => Some("^[^/]"),
             Self::HostPath => Some("^/."),
             Self::Folder => Some("^(/|$)"),
+            Self::Label => Some("^[^,]{1,50}$"),
+            Self::Login | Self::Reviewer => Some(r"^[A-Za-z0-9_]([A-Za-z0-9._-]{0,99})(\[bot\])?$"),
+            Self::Prefix => Some("^[/@][A-Za-z0-9_-]{1,19}$"),
             Self::Base | Self::LogFilter => None,
         }
     }
@@ -292,6 +322,51 @@ fn branch_fault(text: &str) -> Option<(&'static str, &'static str)> {
         ));
     }
     None
+}
+
+fn label_fault(text: &str) -> Option<(&'static str, &'static str)> {
+    if text.trim() != text || text.is_empty() {
+        return Some((
+            "is empty, or begins or ends with a space",
+            "write the label as the forge shows it",
+        ));
+    }
+    if text.chars().count() > 50 || text.contains(',') {
+        return Some((
+            "is no label that every forge has",
+            "use 1 to 50 characters without a comma",
+        ));
+    }
+    // Those show the stage: one that asked for a task would be put and removed by the bot itself.
+    text.to_lowercase().starts_with("agent:").then_some((
+        "is one of the labels that show the stage",
+        "choose a label that does not start with `agent:`",
+    ))
+}
+
+fn login_fault(text: &str) -> Option<(&'static str, &'static str)> {
+    if text.starts_with('@') {
+        return Some(("starts with `@`", "write the name alone"));
+    }
+    if text.contains('/') {
+        return Some(("names a team", "teams are not in this version; name people"));
+    }
+    let bare = text.strip_suffix("[bot]").unwrap_or(text);
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = bare.len() <= 100
+        && bare.chars().all(fits)
+        && bare.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    (!good).then_some((
+        "is not the name of an account",
+        "write it as the forge shows it, for example \"dana\"",
+    ))
+}
+
+/// What stays one word in Markdown, and so is found again in a comment.
+fn is_prefix(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let rest = text.strip_prefix(['/', '@']).unwrap_or_default();
+    (1..=19).contains(&rest.len()) && rest.bytes().all(fits)
 }
 
 /// The rules of `git check-ref-format --branch`.
@@ -511,6 +586,44 @@ mod tests {
                 Form::LogFilter,
                 &["info", "info,prentice::sandbox=debug"],
                 &["", "info; rm"],
+            ),
+            (
+                Form::Label,
+                &["agent", "good first issue", "Ärger!", "agents:x"],
+                &[
+                    "",
+                    " a",
+                    "a ",
+                    "a,b",
+                    "agent:running",
+                    "Agent:x",
+                    &"a".repeat(51),
+                ],
+            ),
+            (
+                Form::Login,
+                &["dana", "a.b-c_d", "renovate[bot]", "_x"],
+                &[
+                    "", "@dana", "org/team", "-a", "a b", "[bot]", "a[bot]b", "dänä",
+                ],
+            ),
+            (
+                Form::Reviewer,
+                &["requester", "codeowners", "lee"],
+                &["", "@lee", "org/team"],
+            ),
+            (
+                Form::Prefix,
+                &["/agent", "@my-bot_2", "/a", "/aaaaaaaaaaaaaaaaaaa"],
+                &[
+                    "",
+                    "/",
+                    "agent",
+                    "/a b",
+                    "//a",
+                    "/a*",
+                    "/aaaaaaaaaaaaaaaaaaaa",
+                ],
             ),
         ] {
             for text in good {

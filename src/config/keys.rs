@@ -1,6 +1,7 @@
 //! The table of the repository file's keys. Reading, `show`, the schema and the reference all
 //! follow it; default values are those of the type it fills.
 
+use super::forge_keys::{MESSAGES, PULL, REVIEW, TRIGGER};
 use super::forms::Form;
 use super::kinds::{
     DAY, GATE, HOUR, Kind, SECOND, Section, disk, duration, globs, inherited, key, memory, pids,
@@ -10,10 +11,19 @@ use crate::domain::settings::{Check, Settings};
 
 /// The repository file, `[[verify]]` apart.
 pub(super) static REPOSITORY: &[Section<Settings>] = &[
+    TRIGGER,
     Section {
         name: "context",
         doc: "What is read beside the issue.",
         keys: &[
+            key(
+                "comments_from",
+                Kind::Word {
+                    words: &["none", "triage", "write", "anyone"],
+                    at: |s| &mut s.context.comments_from,
+                },
+                "Whose comments the agent is shown: of nobody, of those with this right, of anyone.",
+            ),
             key(
                 "instructions",
                 Kind::List {
@@ -81,6 +91,15 @@ pub(super) static REPOSITORY: &[Section<Settings>] = &[
                     at: |s| &mut s.task.max_rounds,
                 },
                 "The work and its correction passes; each further round is granted by name.",
+            ),
+            key(
+                "max_open",
+                Kind::Whole {
+                    min: 1,
+                    max: 50,
+                    at: |s| &mut s.task.max_open,
+                },
+                "Pull requests of ours that wait for a review; further tasks wait while there are as many.",
             ),
             key(
                 "keep",
@@ -221,22 +240,9 @@ pub(super) static REPOSITORY: &[Section<Settings>] = &[
             ),
         ],
     },
-    Section {
-        name: "pr",
-        doc: "How the result is published.",
-        keys: &[
-            key(
-                "trailers",
-                Kind::Bool(|s| &mut s.pull.trailers),
-                "Write the `Agent-Task` trailer into the commit.",
-            ),
-            key(
-                "close_grace",
-                duration(0, 7 * DAY, |s| &mut s.pull.close_grace_secs),
-                "A closed pull request reopened before that goes on as it was; then the branch is deleted.",
-            ),
-        ],
-    },
+    PULL,
+    REVIEW,
+    MESSAGES,
 ];
 
 /// `[[verify]]` of the repository file.

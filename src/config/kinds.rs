@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::forms::{Form, duration_text, size_text};
-use crate::domain::settings::{Confirm, GatePolicy};
+use crate::domain::policy::{Right, SelfApproval};
+use crate::domain::settings::{
+    CommentsFrom, Confirm, Draft, FixOn, GatePolicy, Mention, OnVerifyFail, Progress, RefereeOn,
+};
 
 /// One table of a file and what it fills in a `T`.
 pub(super) struct Section<T: 'static> {
@@ -76,6 +79,8 @@ pub(super) enum Kind<T> {
         words: &'static [&'static str],
         at: fn(&mut T) -> &mut dyn Word,
     },
+    /// `true`, `false`, or the text `"auto"`.
+    Switch(fn(&mut T) -> &mut dyn Word),
     Variables {
         max: usize,
         at: fn(&mut T) -> &mut BTreeMap<String, String>,
@@ -111,6 +116,22 @@ macro_rules! words {
 pub(super) use words;
 
 words!(GatePolicy { "block" = Block, "approve" = Approve, "allow" = Allow });
+words!(CommentsFrom { "none" = None, "triage" = Triage, "write" = Write, "anyone" = Anyone });
+words!(Draft { "until-approved" = UntilApproved, "until-verified" = UntilVerified, "never" = Never });
+words!(FixOn { "changes-requested" = ChangesRequested, "command" = Command });
+words!(Mention { "requester" = Requester, "none" = None });
+words!(OnVerifyFail { "no-pr" = NoPr, "draft" = Draft });
+words!(Progress { "sticky" = Sticky, "final" = Final, "off" = Off });
+words!(RefereeOn { "asked" = Asked, "label" = Label, "agents" = Agents, "all" = All });
+words!(SelfApproval { "auto" = Auto, "true" = Yes, "false" = No });
+words!(Right {
+    "none" = None,
+    "read" = Read,
+    "triage" = Triage,
+    "write" = Write,
+    "maintain" = Maintain,
+    "admin" = Admin,
+});
 words!(Confirm { "auto" = Auto, "always" = Always, "never" = Never });
 
 impl<T> Key<T> {
@@ -135,6 +156,11 @@ impl<T> Kind<T> {
             Self::Text { at, .. } => json!(*at(of)),
             Self::List { at, .. } => json!(*at(of)),
             Self::Word { at, .. } => json!(at(of).word()),
+            Self::Switch(at) => match at(of).word() {
+                "true" => json!(true),
+                "false" => json!(false),
+                word => json!(word),
+            },
             Self::Variables { at, .. } => json!(*at(of)),
         }
     }
@@ -162,6 +188,7 @@ impl<T> Kind<T> {
             Self::Text { form, .. } => form.takes().to_owned(),
             Self::List { form, max, .. } => format!("a list of at most {max} {}", form.many()),
             Self::Word { words, .. } => words.join(" | "),
+            Self::Switch(_) => "\"auto\", true or false".to_owned(),
             Self::Variables { max, .. } => format!("a table of at most {max} texts"),
         }
     }
@@ -176,6 +203,7 @@ impl<T> Kind<T> {
             Self::Size { .. } => "a size in quotes",
             Self::Text { .. } | Self::Word { .. } => "text",
             Self::List { .. } => "a list",
+            Self::Switch(_) => "\"auto\", true or false",
             Self::Variables { .. } => "a table",
         }
     }
@@ -183,7 +211,9 @@ impl<T> Kind<T> {
     /// How to write what was meant by a value of another type.
     pub(super) fn example(&self, given: &DeValue<'_>) -> String {
         match (self, given.as_str()) {
-            (Self::Bool(_), Some("true" | "false")) => "write it without quotes".to_owned(),
+            (Self::Bool(_) | Self::Switch(_), Some("true" | "false")) => {
+                "write it without quotes".to_owned()
+            }
             (Self::Bool(_), ..) => "write true or false, without quotes".to_owned(),
             (Self::Whole { .. } | Self::Processors { .. }, Some(text))
                 if text.parse::<f64>().is_ok() =>
@@ -198,6 +228,7 @@ impl<T> Kind<T> {
                 "write a number and a unit in quotes, for example \"4GiB\"".to_owned()
             }
             (Self::Word { words, .. }, ..) => format!("use one of {}, in quotes", words.join(", ")),
+            (Self::Switch(_), ..) => "write \"auto\", true or false".to_owned(),
             (Self::Text { .. }, ..) => "write it in quotes".to_owned(),
             (Self::List { .. }, Some(_)) => "put it in brackets: [\"…\"]".to_owned(),
             (Self::List { .. }, ..) => "write a list in brackets: [\"…\", \"…\"]".to_owned(),
@@ -227,6 +258,7 @@ impl<T> Kind<T> {
                 json!({"type": "array", "maxItems": max, "items": text(form)})
             }
             Self::Word { words, .. } => json!({"enum": words}),
+            Self::Switch(_) => json!({"enum": ["auto", true, false]}),
             Self::Variables { max, .. } => json!({
                 "type": "object",
                 "maxProperties": max,

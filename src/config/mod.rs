@@ -10,6 +10,7 @@
 mod describe;
 mod environment;
 mod explain;
+mod forge_keys;
 mod forms;
 mod keys;
 mod kinds;

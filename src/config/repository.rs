@@ -222,12 +222,23 @@ mod tests {
 
     use super::*;
     use crate::config::{Code, show};
+    use crate::domain::policy::SelfApproval;
 
     /// Every key of this issue at its default, as the specification writes it.
     const FULL: &str = r##"#:schema ./prentice.schema.json
 version = 1                          # int, must be 1
 
+[trigger]
+label         = "agent"              # 1–50 chars, no comma; not "agent:*"
+allow         = "triage"             # triage | write | maintain | admin
+allow_users   = []                   # extra logins
+ignore_users  = []                   # accounts that are bots where the forge does not say so (Gitea)
+verify        = "asked"              # asked | label | agents | all
+verify_per_hour = 6                  # automatic ones, newest head only
+prefix        = "/agent"             # starts with "/" or "@", 2–20 chars, no spaces
+
 [context]
+comments_from = "write"              # none | triage | write | anyone
 instructions  = ["AGENTS.md"]        # repo paths, base branch version
 max_chars     = 60000                # 1000–400000
 
@@ -238,6 +249,7 @@ timeout       = "60m"                # 1s–24h
 stall_after   = "10m"                # 1s–2h, < timeout
 attempts      = 2                    # 1–5 verify attempts
 max_rounds    = 2                    # 1–20
+max_open      = 3                    # 1–50 unreviewed agent PRs before queueing
 keep          = "14d"                # patch and log kept after a final state
 ask_timeout   = "7d"                 # needs-info waits this long
 
@@ -274,8 +286,23 @@ baseline      = true                 # also run on base
 confirm       = "auto"               # auto | always | never
 
 [pr]
+draft         = "until-approved"     # until-approved | until-verified | never
+reviewers     = ["requester"]        # requester | codeowners | login; ≤ 15
+labels        = ["agent-pr"]         # may not start with "agent:"
+closes_issue  = true
+sign_off      = false
 close_grace   = "15m"
 trailers      = true
+on_verify_fail = "no-pr"             # no-pr | draft
+
+[review]
+fix_on        = "changes-requested"  # changes-requested | command
+approve_min   = "write"              # write | maintain | admin
+requester_may_approve = "auto"       # auto (only where nobody else could) | true | false
+
+[messages]
+progress      = "sticky"             # sticky | final | off
+mention       = "requester"          # requester | none
 "##;
 
     fn read(text: &str) -> Result<Settings, Mistakes> {
@@ -321,7 +348,7 @@ trailers      = true
         }
         let at = Origin::File {
             path: "prentice.toml".to_owned(),
-            line: 11,
+            line: 21,
         };
         assert_eq!(*origins.of("task.timeout"), at);
     }
@@ -375,7 +402,7 @@ trailers      = true
            ┌ .github/prentice.toml:14:1
         14 │ time_out = "2h"
            │ ^^^^^^^^ did you mean `timeout`?
-           = allowed here: base, branch, timeout, stall_after, attempts, max_rounds, keep, ask_timeout
+           = allowed here: base, branch, timeout, stall_after, attempts, max_rounds, max_open, keep, ask_timeout
         error[PRN211]: `stall_after` (90m) must be shorter than `timeout` (60m)
            ┌ .github/prentice.toml:16:15
         16 │ stall_after = "90m"
@@ -412,7 +439,7 @@ env = { API_TOKEN = "hunter2" }
           ┌ .github/prentice.toml:5:2
         5 │ [scopes]
           │  ^^^^^^ did you mean `[scope]`?
-          = tables of this file: context, task, scope, sandbox, setup, pr, verify
+          = tables of this file: trigger, context, task, scope, sandbox, setup, pr, review, messages, verify
         error[PRN213]: `verify[0].name` is not a name
           ┌ .github/prentice.toml:8:8
         8 │ name = "Unit Tests"
@@ -423,6 +450,95 @@ env = { API_TOKEN = "hunter2" }
            │         ^^^^^^^^^ names that hold TOKEN are refused; everyone who reads the repository reads this
         5 errors. Nothing was started. Explain: prentice explain PRN207
         "#);
+    }
+
+    #[test]
+    fn the_keys_of_a_forge_say_what_they_do_not_take() {
+        let text = r#"version = 1
+[trigger]
+label = "agent:running"
+allow = "read"
+allow_users = ["@dana"]
+allow_teams = ["org/team"]
+verify_per_hour = 0
+prefix = "agent"
+[task]
+max_open = 51
+[pr]
+reviewers = ["codeowners", "org/team"]
+labels = ["a,b"]
+[review]
+approve_min = "triage"
+requester_may_approve = "true"
+"#;
+        insta::assert_snapshot!(told(text), @r#"
+        error[PRN210]: `trigger.label` is one of the labels that show the stage
+          ┌ .github/prentice.toml:3:9
+        3 │ label = "agent:running"
+          │         ^^^^^^^^^^^^^^^ choose a label that does not start with `agent:`
+        error[PRN206]: `trigger.allow` cannot be "read"
+          ┌ .github/prentice.toml:4:9
+        4 │ allow = "read"
+          │         ^^^^^^ use one of triage, write, maintain, admin
+        error[PRN210]: `trigger.allow_users[0]` starts with `@`
+          ┌ .github/prentice.toml:5:16
+        5 │ allow_users = ["@dana"]
+          │                ^^^^^^^ write the name alone
+        error[PRN203]: unknown key `allow_teams` in [trigger]
+          ┌ .github/prentice.toml:6:1
+        6 │ allow_teams = ["org/team"]
+          │ ^^^^^^^^^^^ did you mean `allow`?
+          = allowed here: label, allow, allow_users, ignore_users, verify, verify_per_hour, prefix
+        error[PRN205]: `trigger.verify_per_hour` is outside its range
+          ┌ .github/prentice.toml:7:19
+        7 │ verify_per_hour = 0
+          │                   ^ takes a whole number from 1 to 100
+        error[PRN210]: `trigger.prefix` is nothing that a command can begin with
+          ┌ .github/prentice.toml:8:10
+        8 │ prefix = "agent"
+          │          ^^^^^^^ write `/` or `@` and 1 to 19 of letters, digits, `-` and `_`, for example "/agent"
+        error[PRN205]: `task.max_open` is outside its range
+           ┌ .github/prentice.toml:10:12
+        10 │ max_open = 51
+           │            ^^ takes a whole number from 1 to 50
+        error[PRN210]: `pr.reviewers[1]` names a team
+           ┌ .github/prentice.toml:12:28
+        12 │ reviewers = ["codeowners", "org/team"]
+           │                            ^^^^^^^^^^ teams are not in this version; name people
+        error[PRN210]: `pr.labels[0]` is no label that every forge has
+           ┌ .github/prentice.toml:13:11
+        13 │ labels = ["a,b"]
+           │           ^^^^^ use 1 to 50 characters without a comma
+        error[PRN206]: `review.approve_min` cannot be "triage"
+           ┌ .github/prentice.toml:15:15
+        15 │ approve_min = "triage"
+           │               ^^^^^^^^ use one of write, maintain, admin
+        error[PRN204]: `review.requester_may_approve` takes "auto", true or false, not text
+           ┌ .github/prentice.toml:16:25
+        16 │ requester_may_approve = "true"
+           │                         ^^^^^^ write it without quotes
+        11 errors. Nothing was started. Explain: prentice explain PRN210
+        "#);
+    }
+
+    #[test]
+    fn who_approves_their_own_request_is_true_false_or_auto() {
+        for (written, expected) in [
+            ("true", SelfApproval::Yes),
+            ("false", SelfApproval::No),
+            ("\"auto\"", SelfApproval::Auto),
+        ] {
+            let text = format!("version = 1\nreview.requester_may_approve = {written}\n");
+            let (settings, origins) = repository("p", &text).unwrap();
+            assert_eq!(settings.review.requester_may_approve, expected);
+            let shown = show(&settings, &origins, false);
+            let line = format!("\nreview.requester_may_approve = {written}\n");
+            assert!(shown.contains(&line), "{shown}");
+        }
+        for written in ["\"false\"", "\"never\"", "1"] {
+            let text = format!("version = 1\nreview.requester_may_approve = {written}\n");
+            assert_eq!(places(&text), [("PRN204", 2, 32)]);
+        }
     }
 
     #[test]
@@ -616,7 +732,7 @@ env = { API_TOKEN = "hunter2" }
           ┌ .github/prentice.toml:3:2
         3 │     "ätt" = 1
           │     ^^^^^ no such key
-          = allowed here: base, branch, timeout, stall_after, attempts, max_rounds, keep, ask_timeout
+          = allowed here: base, branch, timeout, stall_after, attempts, max_rounds, max_open, keep, ask_timeout
         1 error. Nothing was started. Explain: prentice explain PRN203
         "#);
     }
@@ -646,7 +762,7 @@ env = { API_TOKEN = "hunter2" }
             "line": 3,
             "col": 1,
             "message": "unknown key `time_out` in [task]",
-            "hint": "did you mean `timeout`? allowed here: base, branch, timeout, stall_after, attempts, max_rounds, keep, ask_timeout"
+            "hint": "did you mean `timeout`? allowed here: base, branch, timeout, stall_after, attempts, max_rounds, max_open, keep, ask_timeout"
           }
         ]
         "#);

@@ -78,6 +78,12 @@ impl Reader<'_> {
                 }
                 at(into).choose(text);
             }
+            (Kind::Switch(at), DeValue::Boolean(on)) => {
+                at(into).choose(if *on { "true" } else { "false" });
+            }
+            (Kind::Switch(at), DeValue::String(text)) if text.as_ref() == "auto" => {
+                at(into).choose("auto");
+            }
             (Kind::Text { form, at }, DeValue::String(text)) => {
                 if let Err(fault) = form.check(text) {
                     self.add(

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::{self, Command, Need, Place, StageWord, Verb};
+use super::settings::Settings;
 
 /// What a forge lets an account do in a repository, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,6 +102,22 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The rules of a repository, by its settings and the task, if there is one.
+    ///
+    /// `others_may_approve`: whether someone other than the requester is known who could.
+    #[must_use]
+    pub fn of(settings: &Settings, requester: Option<Actor>, others_may_approve: bool) -> Self {
+        Self {
+            trigger_allow: settings.trigger.allow,
+            allow_users: settings.trigger.allow_users.clone(),
+            ignore_users: settings.trigger.ignore_users.clone(),
+            approve_min: settings.review.approve_min,
+            requester_may_approve: settings.review.requester_may_approve,
+            others_may_approve,
+            requester,
+        }
+    }
+
     /// The rules on one's own machine: its user may do everything.
     #[must_use]
     pub fn local(user: Actor) -> Self {
@@ -630,6 +647,26 @@ mod tests {
             )
             .is_ok()
         );
+    }
+
+    #[test]
+    fn the_rules_are_those_of_the_settings() {
+        let mut settings = Settings::default();
+        assert_eq!(Rules::of(&settings, None, true), Rules::default());
+        settings.trigger.allow = Right::Maintain;
+        settings.trigger.allow_users = vec!["sam".to_owned()];
+        settings.trigger.ignore_users = vec!["robot".to_owned()];
+        settings.review.approve_min = Right::Admin;
+        settings.review.requester_may_approve = SelfApproval::No;
+        let rules = Rules::of(&settings, Some(person("dana", Right::Admin)), false);
+        let may = |login: &str, right, command: &Command| {
+            asked(&person(login, right), command, &rules).is_ok()
+        };
+        assert!(may("x", Right::Maintain, &Command::Run) && !may("x", Right::Write, &Command::Run));
+        assert!(may("sam", Right::Read, &Command::Run));
+        assert!(!may("robot", Right::Admin, &Command::Status));
+        assert!(may("x", Right::Admin, &approve()) && !may("x", Right::Maintain, &approve()));
+        assert!(!may("dana", Right::Admin, &approve()));
     }
 
     #[test]

@@ -3,11 +3,17 @@
 //! `config` reads files into this; a task keeps the copy it was accepted with.
 //! Durations are whole seconds, sizes bytes.
 
+mod forge;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::command::Grant;
+pub use forge::{
+    CommentsFrom, Draft, FixOn, Mention, Messages, OnVerifyFail, Progress, PullSettings, RefereeOn,
+    Review, Trigger,
+};
 
 /// The longest time that a file can give to anything; a grant gives no more.
 const LONGEST_SECS: u64 = 24 * 60 * 60;
@@ -17,6 +23,9 @@ const LONGEST_SECS: u64 = 24 * 60 * 60;
 pub struct Settings {
     /// Repository path of the file this came from, `None` where the repository has none.
     pub file: Option<String>,
+    /// Who and what starts something.
+    #[serde(default)]
+    pub trigger: Trigger,
     /// What is read beside the brief.
     pub context: Context,
     /// Branch, time and tries.
@@ -33,11 +42,20 @@ pub struct Settings {
     pub checks_from: ChecksFrom,
     /// How the result is published.
     pub pull: PullSettings,
+    /// What a review does, and who approves.
+    #[serde(default)]
+    pub review: Review,
+    /// What is written on the issue.
+    #[serde(default)]
+    pub messages: Messages,
 }
 
 /// `[context]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Context {
+    /// Whose comments the agent is shown.
+    pub comments_from: CommentsFrom,
     /// Repository paths whose text at the base commit the agent is given.
     pub instructions: Vec<String>,
     /// Longest issue text, in characters.
@@ -46,6 +64,7 @@ pub struct Context {
 
 /// `[task]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskSettings {
     /// Branch to start from; empty = the default branch (locally: HEAD).
     pub base: String,
@@ -59,6 +78,8 @@ pub struct TaskSettings {
     pub attempts: u32,
     /// Rounds without a grant by name.
     pub max_rounds: u32,
+    /// Pull requests of ours that may wait for a review before further tasks wait too.
+    pub max_open: u32,
     /// How long patch and logs stay after the end.
     pub keep_secs: u64,
     /// How long a question waits.
@@ -174,15 +195,6 @@ pub enum ChecksFrom {
     Nowhere,
 }
 
-/// `[pr]`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct PullSettings {
-    /// Write the `Agent-Task` trailer.
-    pub trailers: bool,
-    /// A closed pull request reopened within this goes on as it was.
-    pub close_grace_secs: u64,
-}
-
 impl Settings {
     /// Gives more time, as a person granted it. Whichever limit ended the run, it grows: so many
     /// times as much of each; or minutes for the whole run, and each other limit in proportion.
@@ -205,26 +217,45 @@ impl Settings {
     }
 }
 
+/// Texts of our own as a list.
+fn list(items: &[&str]) -> Vec<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self {
+            comments_from: CommentsFrom::Write,
+            instructions: list(&["AGENTS.md"]),
+            max_chars: 60_000,
+        }
+    }
+}
+
+impl Default for TaskSettings {
+    fn default() -> Self {
+        Self {
+            base: String::new(),
+            branch: "agent/{number}-{slug}".to_owned(),
+            timeout_secs: 60 * 60,
+            stall_after_secs: 10 * 60,
+            attempts: 2,
+            max_rounds: 2,
+            max_open: 3,
+            keep_secs: 14 * 24 * 60 * 60,
+            ask_timeout_secs: 7 * 24 * 60 * 60,
+        }
+    }
+}
+
 impl Default for Settings {
     /// The built-in values: those of an empty repository file. No checks.
     fn default() -> Self {
-        let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
         Self {
             file: None,
-            context: Context {
-                instructions: list(&["AGENTS.md"]),
-                max_chars: 60_000,
-            },
-            task: TaskSettings {
-                base: String::new(),
-                branch: "agent/{number}-{slug}".to_owned(),
-                timeout_secs: 60 * 60,
-                stall_after_secs: 10 * 60,
-                attempts: 2,
-                max_rounds: 2,
-                keep_secs: 14 * 24 * 60 * 60,
-                ask_timeout_secs: 7 * 24 * 60 * 60,
-            },
+            trigger: Trigger::default(),
+            context: Context::default(),
+            task: TaskSettings::default(),
             scope: Scope {
                 allow: list(&["**"]),
                 deny: Vec::new(),
@@ -264,10 +295,9 @@ impl Default for Settings {
             },
             checks: Vec::new(),
             checks_from: ChecksFrom::Nowhere,
-            pull: PullSettings {
-                trailers: true,
-                close_grace_secs: 15 * 60,
-            },
+            pull: PullSettings::default(),
+            review: Review::default(),
+            messages: Messages::default(),
         }
     }
 }
@@ -313,5 +343,38 @@ mod tests {
         assert_eq!(granted(&[Grant::Times(1)]), [60, 2, 30, 20]);
         assert_eq!(granted(&[Grant::Minutes(1)]), [60, 2, 30, 20]);
         assert_eq!(granted(&[Grant::Times(10); 9]), [LONGEST_SECS; 4]);
+    }
+
+    #[test]
+    fn a_task_stored_before_these_keys_existed_reads_with_the_built_in_values() {
+        let settings = Settings::default();
+        let mut stored = serde_json::to_value(&settings).unwrap();
+        for gone in ["trigger", "review", "messages"] {
+            stored.as_object_mut().unwrap().remove(gone).unwrap();
+        }
+        for (table, keys) in [
+            ("context", &["comments_from"][..]),
+            ("task", &["max_open"]),
+            (
+                "pull",
+                &[
+                    "draft",
+                    "reviewers",
+                    "labels",
+                    "closes_issue",
+                    "sign_off",
+                    "on_verify_fail",
+                ],
+            ),
+        ] {
+            let table = stored[table].as_object_mut().unwrap();
+            for key in keys {
+                table.remove(*key).unwrap();
+            }
+        }
+        assert_eq!(
+            serde_json::from_value::<Settings>(stored).unwrap(),
+            settings
+        );
     }
 }
