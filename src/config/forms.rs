@@ -1,6 +1,9 @@
 //! What texts must look like: durations, sizes, names, patterns, paths.
 
+use std::net::SocketAddr;
+
 use super::explain::Code;
+use super::forges::{Host, is_repositories, url_fault};
 
 /// What a text must look like.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,14 @@ pub(super) enum Form {
     Folder,
     /// A level, or filter directives of `tracing`.
     LogFilter,
+    /// `ip:port`.
+    Address,
+    /// Where we are reached, or empty.
+    PublicUrl,
+    /// Where a forge is, or empty.
+    BaseUrl,
+    /// `owner/name` or `owner/*`.
+    Repositories,
 }
 
 /// Why a text is not of its form.
@@ -100,6 +111,25 @@ impl Form {
                 "is not a log filter",
                 "write a level, or directives such as \"info,prentice::sandbox=debug\"",
             ),
+            Self::Address if text.parse::<SocketAddr>().is_err() => fault(
+                Code::BadAddress,
+                "is not an address to listen on",
+                "write an IP address and a port, for example \"127.0.0.1:8460\"",
+            ),
+            Self::PublicUrl | Self::BaseUrl if text.is_empty() => Ok(()),
+            Self::PublicUrl => match url_fault(text, Host::is_loopback) {
+                Some((message, hint)) => fault(Code::BadAddress, message, hint),
+                None => Ok(()),
+            },
+            Self::BaseUrl => match url_fault(text, Host::is_near) {
+                Some((message, hint)) => fault(Code::BadAddress, message, hint),
+                None => Ok(()),
+            },
+            Self::Repositories if !is_repositories(text) => fault(
+                Code::BadRepositories,
+                "names no repositories",
+                "write `owner/name`, or `owner/*` for all of an owner",
+            ),
             _ => Ok(()),
         }
     }
@@ -116,6 +146,12 @@ impl Form {
             Self::HostPath => "an absolute path",
             Self::Folder => "an absolute path, or \"\"",
             Self::LogFilter => "a log level or filter",
+            Self::Address => "an IP address and a port",
+            Self::PublicUrl => "an https address without `/` at the end, or \"\"",
+            Self::BaseUrl => {
+                "an https address without `/` at the end (http in the own network), or \"\""
+            }
+            Self::Repositories => "`owner/name` or `owner/*`",
         }
     }
 
@@ -129,6 +165,8 @@ impl Form {
             Self::RepoPath => "paths inside the repository",
             Self::HostPath | Self::Folder => "absolute paths",
             Self::LogFilter => "log filters",
+            Self::Address | Self::PublicUrl | Self::BaseUrl => "addresses",
+            Self::Repositories => "names `owner/name` or `owner/*`",
         }
     }
 
@@ -144,7 +182,8 @@ impl Form {
             Self::RepoPath => Some("^[^/]"),
             Self::HostPath => Some("^/."),
             Self::Folder => Some("^(/|$)"),
-            Self::Base | Self::LogFilter => None,
+            Self::Repositories => Some(r"^[A-Za-z0-9._-]{1,100}/(\*|[A-Za-z0-9._-]{1,100})$"),
+            Self::Base | Self::LogFilter | Self::Address | Self::PublicUrl | Self::BaseUrl => None,
         }
     }
 }
