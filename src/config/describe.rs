@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::forges::{FORGE, ForgeSettings};
 use super::keys::{MOST_CHECKS, REPOSITORY, VERIFY};
 use super::kinds::{Need, Section};
 use super::server::Server;
@@ -110,6 +111,7 @@ pub fn reference() -> String {
             &mut defaults,
         );
     }
+    table_reference(&mut out, "[[forge]]", &FORGE, &mut ForgeSettings::default());
     out
 }
 
@@ -139,27 +141,37 @@ fn table_reference<T>(out: &mut String, title: &str, section: &Section<T>, defau
 pub fn show(settings: &Settings, origins: &Origins, with_origin: bool) -> String {
     let mut settings = settings.clone();
     let mut out = sections(REPOSITORY, &mut settings, origins, with_origin);
-    for (i, check) in settings.checks.iter_mut().enumerate() {
-        out.push_str("\n[[verify]]\n");
-        for key in VERIFY.keys {
-            let path = format!("verify[{i}].{}", key.name);
-            line(
-                &mut out,
-                key.name,
-                &path,
-                &key.kind.value(check),
-                origins,
-                with_origin,
-            );
-        }
-    }
+    let checks = settings.checks.iter_mut();
+    list(&mut out, &VERIFY, checks, origins, with_origin);
     out
 }
 
 /// The effective server settings as a server file, each value with its origin if asked for.
 #[must_use]
 pub fn show_server(server: &Server, origins: &Origins, with_origin: bool) -> String {
-    sections(SERVER, &mut server.clone(), origins, with_origin)
+    let mut server = server.clone();
+    let mut out = sections(SERVER, &mut server, origins, with_origin);
+    let forges = server.forges.iter_mut();
+    list(&mut out, &FORGE, forges, origins, with_origin);
+    out
+}
+
+/// A `[[list]]` of tables.
+fn list<'v, T: 'v>(
+    out: &mut String,
+    section: &Section<T>,
+    values: impl Iterator<Item = &'v mut T>,
+    origins: &Origins,
+    with_origin: bool,
+) {
+    for (i, value) in values.enumerate() {
+        let _ = write!(out, "\n[[{}]]\n", section.name);
+        for key in section.keys {
+            let path = format!("{}[{i}].{}", section.name, key.name);
+            let value = key.kind.value(value);
+            line(out, key.name, &path, &value, origins, with_origin);
+        }
+    }
 }
 
 /// A whole file as far as it has plain keys.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeString, DeValue};
 
+use super::credentials::is_credential;
 use super::explain::Code;
 use super::kinds::{Key, Kind};
 use super::mistakes::{Findings, Found, Mistakes, visible};
@@ -59,8 +60,10 @@ pub(super) fn variables(server: &mut Server, env: &Env) -> Result<Origins, Mista
     let mut mistakes: Option<Mistakes> = None;
     let ours = env.iter().filter_map(|(name, value)| {
         let (section, key) = name.strip_prefix("PRENTICE_")?.split_once("__")?;
-        Some((name, value, section, key))
+        let of_forge = is_credential(name, &server.forges);
+        (!of_forge).then_some((name, value, section, key))
     });
+    let ours: Vec<_> = ours.collect();
     for (name, value, section, key) in ours {
         let found = match lookup(section, key) {
             Some((path, key)) => variable(server, name, value, &path, key).map(|()| path),

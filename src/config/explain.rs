@@ -133,8 +133,8 @@ codes! {
         "Names have 1 to 30 characters from a-z, 0-9 and `-`, since they appear in criteria, commands and file names.",
         "    [[verify]]\n    name = \"Unit Tests\"\n    run  = \"make check\"",
         "    [[verify]]\n    name = \"unit-tests\"\n    run  = \"make check\"";
-    NameTwice = 214, "two checks of one name",
-        "A criterion names the check that proves it, so each name stands for one command.",
+    NameTwice = 214, "two of one name",
+        "A criterion names the check that proves it, so each name stands for one command. Deliveries and credentials name their forge, so each of those has a name of its own too.",
         "    [[verify]]\n    name = \"tests\"\n    run  = \"make check\"\n\n    [[verify]]\n    name = \"tests\"\n    run  = \"make lint\"",
         "    [[verify]]\n    name = \"tests\"\n    run  = \"make check\"\n\n    [[verify]]\n    name = \"lint\"\n    run  = \"make lint\"";
     SecretName = 215, "a variable that looks like a secret",
@@ -165,6 +165,18 @@ codes! {
         "`[sandbox]` of the server file says what a repository gets that asks for nothing, `[policy]` the most that it may ask for. The first cannot exceed the second.",
         "    # server.toml\n    [sandbox]\n    memory = \"32GiB\"",
         "    # server.toml\n    [sandbox]\n    memory = \"32GiB\"\n\n    [policy]\n    memory = \"32GiB\"";
+    BadAddress = 222, "an address that cannot be used",
+        "`listen` takes an IP address and a port. Addresses of forges and our own begin with `https://` and have no slash at the end; plain `http://` is for this machine and, for a forge, its own network, since a token goes there.",
+        "    # server.toml\n    [server]\n    public_url = \"http://bot.example.org/\"",
+        "    # server.toml\n    [server]\n    public_url = \"https://bot.example.org\"";
+    BadRepositories = 223, "not a name of repositories",
+        "A forge serves the repositories that are named: one as `owner/name`, all of an owner as `owner/*`. Nothing else is a pattern, so that none is served by accident.",
+        "    # server.toml\n    [[forge]]\n    repos = [\"*\"]",
+        "    # server.toml\n    [[forge]]\n    repos = [\"our-team/*\"]";
+    ForgeKeys = 224, "keys of a forge that do not fit together",
+        "Only GitHub has a public service that is meant without an address, and only GitHub has Apps.",
+        "    # server.toml\n    [[forge]]\n    kind = \"gitea\"",
+        "    # server.toml\n    [[forge]]\n    kind     = \"gitea\"\n    base_url = \"https://git.example.org\"";
     UnknownVariable = 301, "an environment variable that sets nothing",
         "Variables named PRENTICE_SECTION__KEY override the server file. This one names no section or no key of it.",
         "    PRENTICE_SANDBOX__MEMROY=8GiB",
@@ -374,6 +386,12 @@ mod tests {
           raise `workers.lost_after`, or lower `workers.heartbeat`
         PRN221: `sandbox.memory` (32GiB) is above its ceiling `policy.memory` (16GiB)
           lower `sandbox.memory`, or raise `policy.memory`
+        PRN222: `server.public_url` ends with `/`
+          leave the `/` at the end away
+        PRN223: `forge[0].repos[0]` names no repositories
+          write `owner/name`, or `owner/*` for all of an owner
+        PRN224: the forge `main` does not say where it is
+          add `base_url`, for example "https://git.example.org": only GitHub has a public service that is meant
         PRN301: `PRENTICE_SANDBOX__MEMROY` sets nothing
           did you mean `PRENTICE_SANDBOX__MEMORY`?
         "#);

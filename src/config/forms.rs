@@ -1,6 +1,9 @@
 //! What texts must look like: durations, sizes, names, patterns, paths.
 
+use std::net::SocketAddr;
+
 use super::explain::Code;
+use super::forges::{Host, is_repositories, url_fault};
 
 /// What a text must look like.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,14 @@ pub(super) enum Form {
     Reviewer,
     /// What commands in comments begin with.
     Prefix,
+    /// `ip:port`.
+    Address,
+    /// Where we are reached, or empty.
+    PublicUrl,
+    /// Where a forge is, or empty.
+    BaseUrl,
+    /// `owner/name` or `owner/*`.
+    Repositories,
 }
 
 /// Why a text is not of its form.
@@ -119,6 +130,25 @@ impl Form {
                 "is nothing that a command can begin with",
                 "write `/` or `@` and 1 to 19 of letters, digits, `-` and `_`, for example \"/agent\"",
             ),
+            Self::Address if text.parse::<SocketAddr>().is_err() => fault(
+                Code::BadAddress,
+                "is not an address to listen on",
+                "write an IP address and a port, for example \"127.0.0.1:8460\"",
+            ),
+            Self::PublicUrl | Self::BaseUrl if text.is_empty() => Ok(()),
+            Self::PublicUrl => match url_fault(text, Host::is_loopback) {
+                Some((message, hint)) => fault(Code::BadAddress, message, hint),
+                None => Ok(()),
+            },
+            Self::BaseUrl => match url_fault(text, Host::is_near) {
+                Some((message, hint)) => fault(Code::BadAddress, message, hint),
+                None => Ok(()),
+            },
+            Self::Repositories if !is_repositories(text) => fault(
+                Code::BadRepositories,
+                "names no repositories",
+                "write `owner/name`, or `owner/*` for all of an owner",
+            ),
             _ => Ok(()),
         }
     }
@@ -139,6 +169,12 @@ impl Form {
             Self::Login => "the name of an account",
             Self::Reviewer => "`requester`, `codeowners` or the name of an account",
             Self::Prefix => "`/` or `@` and 1 to 19 of letters, digits, `-` and `_`",
+            Self::Address => "an IP address and a port",
+            Self::PublicUrl => "an https address without `/` at the end, or \"\"",
+            Self::BaseUrl => {
+                "an https address without `/` at the end (http in the own network), or \"\""
+            }
+            Self::Repositories => "`owner/name` or `owner/*`",
         }
     }
 
@@ -156,6 +192,8 @@ impl Form {
             Self::Login => "names of accounts",
             Self::Reviewer => "of `requester`, `codeowners` and names of accounts",
             Self::Prefix => "beginnings of commands",
+            Self::Address | Self::PublicUrl | Self::BaseUrl => "addresses",
+            Self::Repositories => "names `owner/name` or `owner/*`",
         }
     }
 
@@ -174,7 +212,8 @@ impl Form {
             Self::Label => Some("^[^,]{1,50}$"),
             Self::Login | Self::Reviewer => Some(r"^[A-Za-z0-9_]([A-Za-z0-9._-]{0,99})(\[bot\])?$"),
             Self::Prefix => Some("^[/@][A-Za-z0-9_-]{1,19}$"),
-            Self::Base | Self::LogFilter => None,
+            Self::Repositories => Some(r"^[A-Za-z0-9._-]{1,100}/(\*|[A-Za-z0-9._-]{1,100})$"),
+            Self::Base | Self::LogFilter | Self::Address | Self::PublicUrl | Self::BaseUrl => None,
         }
     }
 }

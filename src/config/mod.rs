@@ -7,10 +7,12 @@
 //!
 //! Nothing here reads a file, the environment or a clock: the caller hands in what it has read.
 
+mod credentials;
 mod describe;
 mod environment;
 mod explain;
 mod forge_keys;
+mod forges;
 mod forms;
 mod keys;
 mod kinds;
@@ -26,14 +28,21 @@ mod value;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use credentials::{
+    BadCredentials, CREDENTIAL_MAX_BYTES, CredentialFile, Credentials, SecretBytes, credentials,
+};
 pub use describe::{reference, schema, show, show_server};
 pub use environment::{Env, data_dir, server_file};
 pub use explain::{Code, explain, explained};
+pub use forges::{ForgeKind, ForgeSettings, Signing};
 pub use mistakes::{Mistake, Mistakes};
 pub use policy::{Clamp, clamp};
 pub use recognise::{Guess, recognise};
 pub use repository::{PLACES, adopt, place, replace_checks, repository};
-pub use server::{Launcher, LogFormat, Policy, Retention, Server, ServerSandbox, Workers, server};
+pub use server::{
+    CiExposure, Launcher, LogFormat, Policy, Retention, Server, ServerSandbox, VerifyMax, Workers,
+    server,
+};
 
 use crate::domain::settings::{Check, Confirm};
 

@@ -16,6 +16,20 @@ use super::{Origin, Origins};
 /// Largest file, in bytes.
 const MOST_BYTES: usize = 256 << 10;
 
+/// A list of tables, each with a name of its own.
+pub(super) struct Many<T: 'static> {
+    pub(super) section: &'static Section<T>,
+    /// "check"; with an `s` for several.
+    pub(super) one: &'static str,
+    /// What to write in one; goes on after "with".
+    pub(super) below: &'static str,
+    pub(super) max: usize,
+    pub(super) new: fn() -> T,
+    pub(super) name: fn(&T) -> &str,
+    /// The rules between the keys of one, given its path, what was written, and where.
+    pub(super) between: fn(&mut Reader<'_>, &str, &DeTable<'_>, Range<usize>, &T),
+}
+
 /// The bytes of a file as text, or why they are none.
 pub(super) fn text<'a>(path: &'a str, bytes: &'a [u8]) -> Result<&'a str, Mistakes> {
     let whole = |code, shown, message: String, hint: &str| {
@@ -222,6 +236,64 @@ impl<'a> Reader<'a> {
                 );
             }
         }
+    }
+
+    /// Reads every table of a `[[list]]`.
+    pub(super) fn tables<T>(&mut self, many: &Many<T>, value: &Spanned<DeValue<'_>>) -> Vec<T> {
+        let (list, one) = (many.section.name, many.one);
+        let items = match value.get_ref() {
+            DeValue::Array(items) => items,
+            other => {
+                let hint = format!("write `[[{list}]]` with double brackets, once for each {one}");
+                let message = match other {
+                    DeValue::Table(_) => format!("[{list}] is a list of tables, not one table"),
+                    _ => format!("`{list}` is a list of tables"),
+                };
+                self.add(Code::WrongType, value.span(), list, message, hint);
+                return Vec::new();
+            }
+        };
+        if items.len() > many.max {
+            let message = format!("the file has {} {one}s", items.len());
+            let hint = format!("at most {} are allowed", many.max);
+            self.add(Code::TooMany, value.span(), list, message, hint);
+            return Vec::new();
+        }
+        let mut all: Vec<T> = Vec::new();
+        let mut names: Vec<(String, Range<usize>)> = Vec::new();
+        for (i, item) in items.iter().enumerate() {
+            let shown = format!("{list}[{i}]");
+            let DeValue::Table(table) = item.get_ref() else {
+                let hint = format!("write `[[{list}]]` with {} below it", many.below);
+                let message = format!("each {one} is a table");
+                self.add(Code::WrongType, item.span(), &shown, message, hint);
+                continue;
+            };
+            let mut read = (many.new)();
+            self.table(many.section, &shown, table, item.span(), &mut read);
+            let name = (many.name)(&read);
+            if !name.is_empty() {
+                let span = table.get("name").map_or(item.span(), Spanned::span);
+                match names.iter().find(|(known, _)| known == name) {
+                    Some((name, first)) => {
+                        let message = format!("two {one}s are named `{name}`");
+                        let line = self.line(first.start);
+                        let hint = format!("choose another name, line {line} has it");
+                        self.add(
+                            Code::NameTwice,
+                            span,
+                            &format!("{shown}.name"),
+                            message,
+                            hint,
+                        );
+                    }
+                    None => names.push((name.to_owned(), span)),
+                }
+            }
+            (many.between)(self, &shown, table, item.span(), &read);
+            all.push(read);
+        }
+        all
     }
 
     /// Reads the keys of one table. `shown` is its path: `task`, `verify[0]`.

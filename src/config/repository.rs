@@ -1,7 +1,5 @@
 //! The repository file: what a repository asks for.
 
-use std::ops::Range;
-
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -9,7 +7,7 @@ use super::explain::Code;
 use super::forms::duration_text;
 use super::keys::{MOST_CHECKS, REPOSITORY, VERIFY};
 use super::mistakes::Mistakes;
-use super::read::{self, Reader};
+use super::read::{self, Many, Reader};
 use super::recognise::Guess;
 use super::{Origin, Origins, new_check};
 use crate::domain::settings::{Check, ChecksFrom, Settings};
@@ -110,72 +108,16 @@ fn homes() -> Vec<(&'static str, Vec<&'static str>)> {
 
 /// Every `[[verify]]`.
 fn checks(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Vec<Check> {
-    let items = match value.get_ref() {
-        DeValue::Array(items) => items,
-        other => {
-            let hint = "write `[[verify]]` with double brackets, once for each check";
-            let message = match other {
-                DeValue::Table(_) => "[verify] is a list of tables, not one table",
-                _ => "`verify` is a list of tables",
-            };
-            reader.add(Code::WrongType, value.span(), "verify", message, hint);
-            return Vec::new();
-        }
+    let many = Many {
+        section: &VERIFY,
+        one: "check",
+        below: "`name` and `run`",
+        max: MOST_CHECKS,
+        new: || new_check("", ""),
+        name: |check| &check.name,
+        between: |_, _, _, _, _| {},
     };
-    if items.len() > MOST_CHECKS {
-        let message = format!("the file has {} checks", items.len());
-        reader.add(
-            Code::TooMany,
-            value.span(),
-            "verify",
-            message,
-            format!("at most {MOST_CHECKS} are allowed"),
-        );
-        return Vec::new();
-    }
-    let mut checks: Vec<Check> = Vec::new();
-    let mut names: Vec<(String, Range<usize>)> = Vec::new();
-    for (i, item) in items.iter().enumerate() {
-        let shown = format!("verify[{i}]");
-        let mut check = new_check("", "");
-        let DeValue::Table(table) = item.get_ref() else {
-            let hint = "write `[[verify]]` with `name` and `run` below it";
-            reader.add(
-                Code::WrongType,
-                item.span(),
-                &shown,
-                "each check is a table",
-                hint,
-            );
-            continue;
-        };
-        reader.table(&VERIFY, &shown, table, item.span(), &mut check);
-        if let Some(span) = table
-            .get("name")
-            .map(Spanned::span)
-            .filter(|_| !check.name.is_empty())
-        {
-            match names.iter().find(|(name, _)| *name == check.name) {
-                Some((name, first)) => {
-                    let message = format!("two checks are named `{name}`");
-                    let hint = format!(
-                        "choose another name, line {} has it",
-                        reader.line(first.start)
-                    );
-                    reader.add(
-                        Code::NameTwice,
-                        span,
-                        &format!("{shown}.name"),
-                        message,
-                        hint,
-                    );
-                }
-                None => names.push((check.name.clone(), span)),
-            }
-        }
-        checks.push(check);
-    }
-    checks
+    reader.tables(&many, value)
 }
 
 /// `stall_after` must be shorter than `timeout`, whichever of the two was written.

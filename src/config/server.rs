@@ -5,11 +5,13 @@ use toml::de::DeTable;
 use super::Origins;
 use super::environment::{Env, at_variable, variables};
 use super::explain::Code;
+use super::forges::{FORGE, ForgeSettings, forges};
 use super::forms::{duration_text, size_text};
 use super::kinds::{Word, words};
 use super::mistakes::Mistakes;
 use super::read::{self, Reader};
 use super::server_keys::SERVER;
+use crate::domain::policy::Right;
 use crate::domain::settings::GatePolicy;
 
 /// The operator's settings, resolved. Durations are whole seconds, sizes bytes.
@@ -21,6 +23,16 @@ pub struct Server {
     pub log: String,
     /// How logs are written.
     pub log_format: LogFormat,
+    /// `ip:port` that deliveries and pages are served on.
+    pub listen: String,
+    /// Where `listen` is reached from outside, without slash at the end; empty = nowhere.
+    pub public_url: String,
+    /// Whether `/metrics` is served.
+    pub metrics: bool,
+    /// How long work under way may go on when the program is to end.
+    pub shutdown_grace_secs: u64,
+    /// Every `[[forge]]`.
+    pub forges: Vec<ForgeSettings>,
     /// `[workers]`.
     pub workers: Workers,
     /// `[sandbox]`.
@@ -45,6 +57,10 @@ pub enum LogFormat {
 /// `[workers]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workers {
+    /// Runs at the same time.
+    pub slots: u32,
+    /// Of those, runs in one repository.
+    pub per_repo: u32,
     /// How often a worker shows that it lives.
     pub heartbeat_secs: u64,
     /// Without a heartbeat for that long, its work is given to another. More than two heartbeats.
@@ -96,6 +112,36 @@ pub struct Policy {
     pub protected_policy: GatePolicy,
     /// Of `scope.dependencies`: the stricter one holds.
     pub dependencies: GatePolicy,
+    /// Of `trigger.allow`: the higher one holds.
+    pub trigger_allow_min: Right,
+    /// Of `context.comments_from`: the higher one holds.
+    pub comments_from_min: Right,
+    /// Of `trigger.verify`: the narrower one holds.
+    pub verify_max: VerifyMax,
+    /// What happens where a push of ours would run workflows that hold secrets.
+    pub ci_exposure: CiExposure,
+}
+
+/// The pull requests that the referee judges, narrowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VerifyMax {
+    /// Those that somebody asked for.
+    Asked,
+    /// And those that carry the label.
+    Label,
+    /// And those that programs opened.
+    Agents,
+    /// All.
+    All,
+}
+
+/// What happens where a push of ours would run workflows that hold secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CiExposure {
+    /// A person is asked, once for each repository and state of its workflows.
+    Ask,
+    /// It is pushed.
+    Allow,
 }
 
 /// `[retention]`.
@@ -103,6 +149,8 @@ pub struct Policy {
 pub struct Retention {
     /// Logs of finished tasks.
     pub logs_secs: u64,
+    /// Deliveries that were read.
+    pub deliveries_secs: u64,
     /// Finished tasks and their journals.
     pub tasks_secs: u64,
 }
@@ -114,7 +162,14 @@ impl Default for Server {
             data_dir: String::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
+            listen: "127.0.0.1:8460".to_owned(),
+            public_url: String::new(),
+            metrics: true,
+            shutdown_grace_secs: 30,
+            forges: Vec::new(),
             workers: Workers {
+                slots: 2,
+                per_repo: 1,
                 heartbeat_secs: 15,
                 lost_after_secs: 120,
             },
@@ -135,9 +190,14 @@ impl Default for Server {
                 pids: 2048,
                 protected_policy: GatePolicy::Approve,
                 dependencies: GatePolicy::Approve,
+                trigger_allow_min: Right::Triage,
+                comments_from_min: Right::Write,
+                verify_max: VerifyMax::Label,
+                ci_exposure: CiExposure::Ask,
             },
             retention: Retention {
                 logs_secs: 90 * 24 * 60 * 60,
+                deliveries_secs: 14 * 24 * 60 * 60,
                 tasks_secs: 400 * 24 * 60 * 60,
             },
         }
@@ -146,6 +206,16 @@ impl Default for Server {
 
 words!(LogFormat { "auto" = Auto, "text" = Text, "json" = Json });
 words!(Launcher { "auto" = Auto, "native" = Native });
+words!(VerifyMax { "asked" = Asked, "label" = Label, "agents" = Agents, "all" = All });
+words!(CiExposure { "ask" = Ask, "allow" = Allow });
+words!(Right {
+    "none" = None,
+    "read" = Read,
+    "triage" = Triage,
+    "write" = Write,
+    "maintain" = Maintain,
+    "admin" = Admin,
+});
 
 /// What the server file says over the built-in values, and what `PRENTICE_SECTION__KEY`
 /// variables say over both. `file` is the name to show and the bytes, where there is a file.
@@ -172,6 +242,7 @@ pub fn server(file: Option<(&str, &[u8])>, env: &Env) -> Result<(Server, Origins
         {
             Some(section) => reader.section(section, value, &mut server),
             None if name.get_ref() == "version" => {}
+            None if name.get_ref() == FORGE.name => server.forges = forges(&mut reader, value),
             None => reader.unknown_top(name, value, &homes()),
         }
     }
@@ -282,10 +353,11 @@ fn place_of<'a>(path: &str, table: &DeTable<'_>, env: &'a Env) -> Option<Place<'
 }
 
 fn homes() -> Vec<(&'static str, Vec<&'static str>)> {
-    SERVER
+    let tables = SERVER
         .iter()
-        .map(|s| (s.name, s.keys.iter().map(|key| key.name).collect()))
-        .collect()
+        .map(|s| (s.name, s.keys.iter().map(|key| key.name).collect()));
+    let forge = (FORGE.name, FORGE.keys.iter().map(|key| key.name).collect());
+    tables.chain([forge]).collect()
 }
 
 #[cfg(test)]
@@ -317,6 +389,12 @@ mod tests {
         server.data_dir = ""
         server.log = "info"
         server.log_format = "auto"
+        server.listen = "127.0.0.1:8460"
+        server.public_url = ""
+        server.metrics = true
+        server.shutdown_grace = "30s"
+        workers.slots = 2
+        workers.per_repo = 1
         workers.heartbeat = "15s"
         workers.lost_after = "2m"
         sandbox.toolchains = []
@@ -333,7 +411,12 @@ mod tests {
         policy.pids = 2048
         policy.protected_policy = "approve"
         policy.dependencies = "approve"
+        policy.trigger_allow_min = "triage"
+        policy.comments_from_min = "write"
+        policy.verify_max = "label"
+        policy.ci_exposure = "ask"
         retention.logs = "90d"
+        retention.deliveries = "14d"
         retention.tasks = "400d"
         "#);
     }
@@ -365,7 +448,7 @@ mod tests {
     #[test]
     fn mistakes_of_file_and_variables_are_told_together_by_name() {
         let text =
-            "version = 1\n[sandbox]\nkind = \"none\"\nmemory = \"32GiB\"\n[workers]\nslots = 2\n";
+            "version = 1\n[sandbox]\nkind = \"none\"\nmemory = \"32GiB\"\n[workers]\nslot = 2\n";
         let env = [
             ("PRENTICE_POLICY__TIMEOUT", "2 hours"),
             ("PRENTICE_SANDBOX__PIDS", "many"),
@@ -381,11 +464,11 @@ mod tests {
           ┌ server.toml:4:10
         4 │ memory = "32GiB"
           │          ^^^^^^^ lower `sandbox.memory`, or raise `policy.memory`
-        error[PRN203]: unknown key `slots` in [workers]
+        error[PRN203]: unknown key `slot` in [workers]
           ┌ server.toml:6:1
-        6 │ slots = 2
-          │ ^^^^^ no such key
-          = allowed here: heartbeat, lost_after
+        6 │ slot = 2
+          │ ^^^^ did you mean `slots`?
+          = allowed here: slots, per_repo, heartbeat, lost_after
         error[PRN207]: `policy.timeout` is not a duration: "2 hours"
           ┌ PRENTICE_POLICY__TIMEOUT:1:1
         1 │ 2 hours

@@ -6,7 +6,10 @@ use super::kinds::{
 };
 use super::server::Server;
 
-/// The server file.
+/// Rights that a rule can demand.
+const RIGHTS: &[&str] = &["triage", "write", "maintain", "admin"];
+
+/// The server file, `[[forge]]` apart.
 pub(super) static SERVER: &[Section<Server>] = &[
     Section {
         name: "server",
@@ -36,12 +39,56 @@ pub(super) static SERVER: &[Section<Server>] = &[
                 },
                 "`auto` = text on a terminal, else json.",
             ),
+            key(
+                "listen",
+                Kind::Text {
+                    form: Form::Address,
+                    at: |s| &mut s.listen,
+                },
+                "Address and port that deliveries and pages are served on.",
+            ),
+            key(
+                "public_url",
+                Kind::Text {
+                    form: Form::PublicUrl,
+                    at: |s| &mut s.public_url,
+                },
+                "Where `listen` is reached from outside; empty = nowhere, so nothing links to it.",
+            ),
+            key(
+                "metrics",
+                Kind::Bool(|s| &mut s.metrics),
+                "Serve `/metrics` there.",
+            ),
+            key(
+                "shutdown_grace",
+                duration(0, HOUR, |s| &mut s.shutdown_grace_secs),
+                "How long what is under way may go on when the program is to end.",
+            ),
         ],
     },
     Section {
         name: "workers",
         doc: "Who performs jobs.",
         keys: &[
+            key(
+                "slots",
+                Kind::Whole {
+                    min: 1,
+                    max: 256,
+                    at: |s| &mut s.workers.slots,
+                },
+                "Runs at the same time.",
+            ),
+            key(
+                "per_repo",
+                Kind::Whole {
+                    min: 1,
+                    max: 256,
+                    at: |s| &mut s.workers.per_repo,
+                },
+                "Of those, runs in one repository.",
+            ),
             key(
                 "heartbeat",
                 duration(SECOND, HOUR, |s| &mut s.workers.heartbeat_secs),
@@ -147,6 +194,38 @@ pub(super) static SERVER: &[Section<Server>] = &[
                 },
                 "Of `scope.dependencies`: the stricter one holds.",
             ),
+            key(
+                "trigger_allow_min",
+                Kind::Word {
+                    words: RIGHTS,
+                    at: |s| &mut s.policy.trigger_allow_min,
+                },
+                "Of `trigger.allow`: the higher one holds.",
+            ),
+            key(
+                "comments_from_min",
+                Kind::Word {
+                    words: RIGHTS,
+                    at: |s| &mut s.policy.comments_from_min,
+                },
+                "Of `context.comments_from`: the higher one holds.",
+            ),
+            key(
+                "verify_max",
+                Kind::Word {
+                    words: &["asked", "label", "agents", "all"],
+                    at: |s| &mut s.policy.verify_max,
+                },
+                "Of `trigger.verify`: the narrower one holds.",
+            ),
+            key(
+                "ci_exposure",
+                Kind::Word {
+                    words: &["ask", "allow"],
+                    at: |s| &mut s.policy.ci_exposure,
+                },
+                "Where a push of ours would run workflows that hold secrets: `ask` = once for each repository and state of its workflows.",
+            ),
         ],
     },
     Section {
@@ -157,6 +236,11 @@ pub(super) static SERVER: &[Section<Server>] = &[
                 "logs",
                 duration(HOUR, 4000 * DAY, |s| &mut s.retention.logs_secs),
                 "Logs of finished tasks.",
+            ),
+            key(
+                "deliveries",
+                duration(HOUR, 4000 * DAY, |s| &mut s.retention.deliveries_secs),
+                "Deliveries that were read. One that is sent again later is taken for new.",
             ),
             key(
                 "tasks",
