@@ -293,7 +293,7 @@ pub fn prune_repos(
 }
 
 /// The bytes of the regular files below `dir`. A file that vanishes meanwhile counts nothing.
-fn bytes_below(dir: &Path) -> u64 {
+pub(super) fn bytes_below(dir: &Path) -> u64 {
     let mut sum = 0;
     let mut todo = vec![dir.to_owned()];
     while let Some(next) = todo.pop() {
@@ -378,7 +378,7 @@ pub(super) fn remove_tree(path: &Path) -> Result<(), Error> {
 
 /// A bare repository, as few files as git accepts. `attributesFile` names a file that is never
 /// made: the user's own attributes must not decide what is binary.
-fn lay_out(dir: &Path) -> io::Result<()> {
+pub(super) fn lay_out(dir: &Path) -> io::Result<()> {
     for folder in ["objects/pack", "objects/info", "refs/heads"] {
         fs::create_dir_all(dir.join(folder))?;
     }

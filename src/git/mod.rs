@@ -7,6 +7,7 @@
 //! checkouts/<commit>/files/ immutable files of one commit: raw blobs, exact modes
 //! checkouts/<commit>/git/   holds one `.git`: the throw-away repository of that commit
 //! checkouts/<commit>.used   lock, last use (its mtime) and size of that checkout
+//! fetch.lock, tmp-fetch-*/  one fetch from a forge at a time, into a quarantine
 //! empty/                    home and hook folder of the hardened git program
 //! ```
 //!
@@ -18,9 +19,10 @@
 //! anything that a sandbox wrote.
 //!
 //! What is not there: nothing here writes to a user's work tree, index, `HEAD` or
-//! configuration; nothing follows a symlink of a sandbox; nothing here pushes.
+//! configuration; nothing follows a symlink of a sandbox; nothing pushes but
+//! [`Mirror::push`], and that one branch of ours, with a lease.
 //!
-//! All functions are synchronous and may block on the disk.
+//! All functions are synchronous and may block on the disk, those with a [`Remote`] on the network.
 
 mod branch;
 mod checkout;
@@ -35,8 +37,11 @@ mod mirror;
 mod names;
 mod objects;
 mod process;
+mod refusal;
+mod remote;
 mod snapshot;
 mod throwaway;
+mod transport;
 mod user;
 
 use std::io;
@@ -51,7 +56,10 @@ pub use create::{NewFile, create};
 pub use delta::Delta;
 pub use diff::Patch;
 pub use mirror::{Author, Mirror, prune_repos};
+pub use refusal::{PushError, RemoteError, Rule};
+pub use remote::Want;
 pub use throwaway::copy_git;
+pub use transport::{Net, Remote};
 pub use user::{DefaultBranch, Dirty, Survey, UserRepo};
 
 /// Why git work did not succeed, sorted by what the caller can do.

@@ -36,6 +36,11 @@ pub(super) fn take_over(from: &Path, to: &Path) -> Result<(), Error> {
     Err(disk("take over the objects of", from)(e))
 }
 
+/// Brings every object of the objects folder `from`, and none of its alternates, into the objects folder `to`.
+pub(super) fn take_in(from: &Path, to: &Path) -> Result<(), Error> {
+    link_folder(from, to).map_err(|(path, e)| disk("take in", &path)(e))
+}
+
 /// Writes an object unless it is here. Never touches the time of a pack that has it:
 /// that pack may be the user's own file, linked.
 pub(super) fn put(odb: &git2::Odb<'_>, kind: ObjectType, bytes: &[u8]) -> Result<Oid, Error> {

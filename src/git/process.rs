@@ -3,7 +3,8 @@
 //! The environment is built from an allow-list (`PATH`); system, user and attribute files are
 //! not read; hooks, file-system monitors, filters by configuration, pagers, prompts,
 //! lazy fetches and every transport are off. Rules 2 and 3 of the facts on host-side git.
-//! Only ever pointed at a host-owned repository.
+//! Only ever pointed at a host-owned repository. The one thing that opens a transport again,
+//! for one URL and one command, is [`super::transport`].
 
 use std::ffi::OsString;
 use std::fs;
@@ -98,6 +99,11 @@ impl Hardened {
         }
         command.args(args);
         command
+    }
+
+    /// The folder in which nothing is but what this made: where temporary files may lie.
+    pub(super) fn empty(&self) -> &Path {
+        &self.empty
     }
 
     /// Runs `git ARGS` with `input` on its standard input, and gives its standard output.
