@@ -335,8 +335,16 @@ impl Scene<'_> {
             kind: ActorKind::Unknown,
             right: None,
         });
-        let rules = settings.map(Rules::of).unwrap_or_default();
-        Rules { requester, ..rules }
+        let Some(settings) = settings else {
+            return Rules::default();
+        };
+        // A person's own repository may have nobody else; of an organisation's that is not assumed.
+        let repository = &self.served.repository;
+        let owner = repository.name.split('/').next().unwrap_or_default();
+        let alone = task.is_some_and(|task| {
+            repository.personal && task.requester.eq_ignore_ascii_case(owner)
+        });
+        Rules::of(settings, requester, !alone)
     }
 
     fn settings(&self) -> Settings {

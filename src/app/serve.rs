@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::served::{Connected, ForgeDesk, Forges};
 use super::{App, AppError, Said, local};
-use crate::config::{ForgeKind, ForgeServer};
+use crate::config::{ForgeKind, ForgeSettings};
 use crate::domain::ident::Time;
 use crate::forge::hook::{self, Hint, Read, Subject};
 use crate::forge::{self, Repository, Service};
@@ -106,8 +106,8 @@ impl App {
             lookers.spawn(async move { looker.work(&stop).await });
         }
         let room = Room {
-            slots: self.server.workers.slots,
-            per_repo: self.server.workers.per_repo,
+            slots: usize::try_from(self.server.workers.slots).unwrap_or(usize::MAX),
+            per_repo: usize::try_from(self.server.workers.per_repo).unwrap_or(usize::MAX),
             grace,
         };
         let mend = |why: Option<&str>| {
@@ -131,7 +131,7 @@ impl App {
 
     fn looker(
         &self,
-        forge: &ForgeServer,
+        forge: &ForgeSettings,
         forges: &Arc<Forges>,
         wake: &Arc<Notify>,
     ) -> Result<Looker, AppError> {
@@ -171,14 +171,14 @@ impl App {
     }
 }
 
-fn kind_of(forge: &ForgeServer) -> hook::Kind {
+fn kind_of(forge: &ForgeSettings) -> hook::Kind {
     match forge.kind {
-        ForgeKind::Github => hook::Kind::GitHub,
+        ForgeKind::GitHub => hook::Kind::GitHub,
         ForgeKind::Gitea => hook::Kind::Gitea,
     }
 }
 
-fn forge_down(forge: &ForgeServer, why: &forge::Error) -> AppError {
+fn forge_down(forge: &ForgeSettings, why: &forge::Error) -> AppError {
     AppError::Host(Said::plain(format!("forge {}: {why}", forge.name)))
 }
 
@@ -214,10 +214,12 @@ impl Looker {
         let mut looking: JoinSet<(Look, Waiting, Result<(), Trouble>)> = JoinSet::new();
         let mut busy: HashSet<i64> = HashSet::new();
         let mut known: HashSet<HookId> = HashSet::new();
+        // When the sweep of a repository began whose looks are not all done.
+        let mut swept: BTreeMap<i64, Time> = BTreeMap::new();
         let mut sweep_at = Instant::now();
         while !stop.is_cancelled() {
             if sweep_at <= Instant::now() {
-                if let Err(why) = self.sweep(&mut waiting).await {
+                if let Err(why) = self.sweep(&mut waiting, &mut swept).await {
                     tracing::warn!(forge = self.name, %why, "the sweep came to no end; it is done again");
                 }
                 sweep_at = Instant::now() + self.every;
@@ -226,6 +228,7 @@ impl Looker {
                 tracing::error!(forge = self.name, %why, "deliveries were not read");
             }
             self.start(&mut waiting, &mut looking, &mut busy);
+            self.looked(&waiting, &busy, &mut swept).await;
             let next = waiting.values().filter_map(|one| one.not_before).min();
             let until = next.map_or(sweep_at, |next| next.min(sweep_at));
             tokio::select! {
@@ -393,7 +396,11 @@ impl Looker {
     }
 
     /// Everything that changed since the last sweep, and everything that was left undone.
-    async fn sweep(&self, waiting: &mut BTreeMap<Look, Waiting>) -> Result<(), Trouble> {
+    async fn sweep(
+        &self,
+        waiting: &mut BTreeMap<Look, Waiting>,
+        swept: &mut BTreeMap<i64, Time>,
+    ) -> Result<(), Trouble> {
         self.refresh().await?;
         let served: Vec<Served> = {
             let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
@@ -409,13 +416,38 @@ impl Looker {
             for number in self.store.unsettled(&one.key).await? {
                 waiting.entry((one.key.id, number)).or_default();
             }
-            self.store.looked(&one.key, begun).await?;
+            swept.insert(one.key.id, begun);
         }
         self.intake
             .service()
             .redeliver(self.clock.now().minus_secs(3600))
             .await?;
         Ok(())
+    }
+}
+
+impl Looker {
+    /// Moves the cursors of repositories whose looks are all done.
+    async fn looked(
+        &self,
+        waiting: &BTreeMap<Look, Waiting>,
+        busy: &HashSet<i64>,
+        swept: &mut BTreeMap<i64, Time>,
+    ) {
+        let is_open = |id: &i64| busy.contains(id) || waiting.keys().any(|(of, _)| of == id);
+        let done: Vec<(i64, Time)> = swept
+            .iter()
+            .filter(|(id, _)| !is_open(id))
+            .map(|(id, begun)| (*id, *begun))
+            .collect();
+        for (id, begun) in done {
+            let forge = self.name.clone();
+            let looked = self.store.looked(&RepositoryKey { forge, id }, begun);
+            if let Err(why) = looked.await {
+                tracing::error!(forge = self.name, %why, "a cursor was not moved");
+            }
+            swept.remove(&id);
+        }
     }
 }
 

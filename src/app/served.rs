@@ -103,7 +103,7 @@ impl Forges {
 
     fn place(&self, task: &Task) -> Result<Place, RunError> {
         let (connected, repository) = self.known(task).ok_or_else(|| {
-            RunError::Host(format!(
+            RunError::Broken(format!(
                 "{} of {} is not served any more; name it in `[[forge]] repos`, or prentice tasks reject {}",
                 task.issue.repository, task.issue.forge, task.id
             ))
@@ -134,7 +134,7 @@ impl Forges {
     async fn fetch_into(&self, place: &Place, what: Want) -> Result<CommitId, RunError> {
         let remote = remote(place.service.as_ref(), &place.repository)
             .await
-            .map_err(|why| RunError::Host(why.to_string()))?;
+            .map_err(|why| RunError::Broken(why.to_string()))?;
         let (mirror, steps) = (place.mirror.clone(), Arc::clone(&self.machine.steps));
         let fetched = tokio::task::spawn_blocking(move || {
             steps.around("mirror base", || mirror.fetch_remote(&remote, &[what]))
@@ -166,7 +166,8 @@ pub(super) async fn remote(
 fn run_error(error: RemoteError) -> RunError {
     match error {
         RemoteError::Here(error) => error.into(),
-        other => RunError::Host(other.to_string()),
+        // Of one forge only: others go on.
+        other => RunError::Broken(other.to_string()),
     }
 }
 
@@ -243,7 +244,11 @@ impl World for Forges {
                 );
                 place.service.forge(&place.repository, Arc::new(refs))
             }
-            Err(why) => Arc::new(super::unserved::Unserved(why.to_string())),
+            // Nothing can be shown there; what is written here harms nobody.
+            Err(why) => {
+                let out = self.machine.data.join("tasks");
+                Arc::from(forge::local(out, Arc::new(NoRefs(why.to_string())), None))
+            }
         };
         (forge, voice)
     }
@@ -282,6 +287,42 @@ impl World for Forges {
 
     fn told(&self, task: TaskId, said: News<'_>) {
         self.machine.told(task, said);
+    }
+}
+
+/// Branches of a repository that is out of reach.
+struct NoRefs(String);
+
+impl NoRefs {
+    fn refused<T>(&self) -> Result<T, forge::Error> {
+        Err(forge::Error::Invalid {
+            what: "the task branch".to_owned(),
+            why: self.0.clone(),
+        })
+    }
+}
+
+#[async_trait]
+impl forge::Refs for NoRefs {
+    async fn branch_head(&self, _: &str) -> Result<Option<CommitId>, forge::Error> {
+        self.refused()
+    }
+
+    async fn set_branch(
+        &self,
+        _: &str,
+        _: &CommitId,
+        _: Option<&CommitId>,
+    ) -> Result<(), forge::Error> {
+        self.refused()
+    }
+
+    async fn delete_branch(&self, _: &str, _: &CommitId) -> Result<(), forge::Error> {
+        self.refused()
+    }
+
+    async fn reaches(&self, _: &str, _: &CommitId) -> Result<bool, forge::Error> {
+        self.refused()
     }
 }
 
@@ -363,7 +404,8 @@ impl Desk for ForgeDesk {
     }
 
     fn agent(&self, _settings: &Settings) -> Option<AgentSpec> {
-        self.forges.server.agent_spec()
+        let argv = self.forges.server.agent.command.clone();
+        (!argv.is_empty()).then_some(AgentSpec::Command { argv })
     }
 
     async fn has_branch(&self, repository: &Repository, name: &str) -> Result<bool, forge::Error> {

@@ -42,6 +42,8 @@ pub(super) enum Form {
     BaseUrl,
     /// `owner/name` or `owner/*`.
     Repositories,
+    /// One word of a command line.
+    Argument,
 }
 
 /// Why a text is not of its form.
@@ -175,6 +177,7 @@ impl Form {
                 "an https address without `/` at the end (http in the own network), or \"\""
             }
             Self::Repositories => "`owner/name` or `owner/*`",
+            Self::Argument => "a word of a command line",
         }
     }
 
@@ -194,6 +197,7 @@ impl Form {
             Self::Prefix => "beginnings of commands",
             Self::Address | Self::PublicUrl | Self::BaseUrl => "addresses",
             Self::Repositories => "names `owner/name` or `owner/*`",
+            Self::Argument => "words of a command line",
         }
     }
 
@@ -213,7 +217,12 @@ impl Form {
             Self::Login | Self::Reviewer => Some(r"^[A-Za-z0-9_]([A-Za-z0-9._-]{0,99})(\[bot\])?$"),
             Self::Prefix => Some("^[/@][A-Za-z0-9_-]{1,19}$"),
             Self::Repositories => Some(r"^[A-Za-z0-9._-]{1,100}/(\*|[A-Za-z0-9._-]{1,100})$"),
-            Self::Base | Self::LogFilter | Self::Address | Self::PublicUrl | Self::BaseUrl => None,
+            Self::Base
+            | Self::LogFilter
+            | Self::Address
+            | Self::PublicUrl
+            | Self::BaseUrl
+            | Self::Argument => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The server file: what the operator allows, and what a repository gets that asks for nothing.
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::Origins;
 use super::environment::{Env, at_variable, variables};
@@ -33,6 +34,8 @@ pub struct Server {
     pub shutdown_grace_secs: u64,
     /// Every `[[forge]]`.
     pub forges: Vec<ForgeSettings>,
+    /// `[agents.default]`.
+    pub agent: AgentProfile,
     /// `[workers]`.
     pub workers: Workers,
     /// `[sandbox]`.
@@ -144,6 +147,13 @@ pub enum CiExposure {
     Allow,
 }
 
+/// `[agents.default]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentProfile {
+    /// Program and arguments; empty = this server has no agent.
+    pub command: Vec<String>,
+}
+
 /// `[retention]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -167,6 +177,7 @@ impl Default for Server {
             metrics: true,
             shutdown_grace_secs: 30,
             forges: Vec::new(),
+            agent: AgentProfile::default(),
             workers: Workers {
                 slots: 2,
                 per_repo: 1,
@@ -208,14 +219,6 @@ words!(LogFormat { "auto" = Auto, "text" = Text, "json" = Json });
 words!(Launcher { "auto" = Auto, "native" = Native });
 words!(VerifyMax { "asked" = Asked, "label" = Label, "agents" = Agents, "all" = All });
 words!(CiExposure { "ask" = Ask, "allow" = Allow });
-words!(Right {
-    "none" = None,
-    "read" = Read,
-    "triage" = Triage,
-    "write" = Write,
-    "maintain" = Maintain,
-    "admin" = Admin,
-});
 
 /// What the server file says over the built-in values, and what `PRENTICE_SECTION__KEY`
 /// variables say over both. `file` is the name to show and the bytes, where there is a file.
@@ -243,6 +246,7 @@ pub fn server(file: Option<(&str, &[u8])>, env: &Env) -> Result<(Server, Origins
             Some(section) => reader.section(section, value, &mut server),
             None if name.get_ref() == "version" => {}
             None if name.get_ref() == FORGE.name => server.forges = forges(&mut reader, value),
+            None if name.get_ref() == "agents" => agents(&mut reader, value, &mut server),
             None => reader.unknown_top(name, value, &homes()),
         }
     }
@@ -258,6 +262,26 @@ pub fn server(file: Option<(&str, &[u8])>, env: &Env) -> Result<(Server, Origins
         }
     }
     mistakes.map_or(Ok((server, origins)), Err)
+}
+
+/// `[agents.NAME]`: this version has one profile.
+fn agents(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>, server: &mut Server) {
+    let profile = SERVER.iter().find(|section| section.name == "agents.default");
+    match (value.get_ref().as_table(), profile) {
+        (Some(table), Some(profile)) => {
+            for (name, value) in table {
+                match name.get_ref() == "default" {
+                    true => reader.section(profile, value, server),
+                    false => reader.unknown_top(name, value, &homes()),
+                }
+            }
+        }
+        _ => {
+            let hint = "write `[agents.default]` with `command` below it".to_owned();
+            let message = "`agents` is a table of profiles".to_owned();
+            reader.add(Code::WrongType, value.span(), "agents", message, hint);
+        }
+    }
 }
 
 /// The rules between keys, told where one of the two keys was set.

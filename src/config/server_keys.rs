@@ -145,6 +145,19 @@ pub(super) static SERVER: &[Section<Server>] = &[
         ],
     },
     Section {
+        name: "agents.default",
+        doc: "Who edits on served forges. Without a command the server only verifies pull requests.",
+        keys: &[key(
+            "command",
+            Kind::List {
+                form: Form::Argument,
+                max: 100,
+                at: |s| &mut s.agent.command,
+            },
+            "Program and arguments, seen inside the sandbox; the brief is on standard input, the work tree is the folder.",
+        )],
+    },
+    Section {
         name: "policy",
         doc: "Ceilings: a repository may narrow, never widen.",
         keys: &[

@@ -216,8 +216,9 @@ impl Intake {
             Command::Verify => self.referee(scene, actor, comment).await,
             other => {
                 let Some(task) = task.filter(|task| !task.is_final()) else {
-                    let run = rules.prefixed(prefix, "run");
-                    let text = format!("There is no task here that is at work. {run}");
+                    let text = format!(
+                        "There is no task at work here; `{prefix} run` on the issue starts one."
+                    );
                     return Ok(Answer::new(Reaction::Confused, Some(text), "no task"));
                 };
                 let event = match act::event(other, &actor.login) {

@@ -4,6 +4,7 @@ use super::{Intake, Scene, Trouble, login, stage};
 use crate::domain::command::{self, Command, Heard, Place};
 use crate::domain::event::{Event, Target};
 use crate::domain::policy::permit;
+use crate::domain::settings::FixOn;
 use crate::domain::task::Task;
 use crate::forge::{Did, Review, ReviewVerdict};
 use crate::store::{ActKind, TaskFilter};
@@ -107,6 +108,9 @@ impl Intake {
             .chain(remarks)
             .any(|text| command::parse(text, &[prefix]).heard != Heard::Nothing);
         let (command, event) = match review.verdict {
+            ReviewVerdict::RequestsChanges if task.settings.review.fix_on == FixOn::Command => {
+                return Ok("reviews start no round here (`[review] fix_on`)".to_owned());
+            }
             ReviewVerdict::RequestsChanges => {
                 let text = asked_for(review);
                 let fix = Command::Fix { text: text.clone() };

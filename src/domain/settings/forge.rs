@@ -89,6 +89,14 @@ pub struct PullSettings {
     pub on_verify_fail: OnVerifyFail,
 }
 
+impl PullSettings {
+    /// Whether a verified result is opened as a draft.
+    #[must_use]
+    pub fn is_draft(&self, approved: bool) -> bool {
+        self.draft == Draft::UntilApproved && !approved
+    }
+}
+
 /// Until when a pull request is a draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
