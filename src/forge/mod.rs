@@ -5,7 +5,9 @@
 //! lost is simply done again. There is no verb that merges and none that approves.
 
 mod files;
+mod gitea;
 pub mod hook;
+mod http;
 mod local;
 mod types;
 
@@ -13,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use crate::domain::ident::{CommitId, Time};
 use crate::domain::policy::Right;
@@ -301,4 +304,15 @@ pub fn local(
     durable: Option<Arc<dyn Durable>>,
 ) -> Box<dyn Forge> {
     Box::new(local::Local::new(out_root, refs, durable))
+}
+
+/// A Gitea or Forgejo at `base_url` (without `/api/v1`), called `name` in the server file.
+///
+/// [`Error::Invalid`] where the address is none. Nothing is asked of the forge yet.
+pub fn gitea(
+    name: &str,
+    base_url: &str,
+    token: SecretString,
+) -> Result<Arc<dyn Service>, Error> {
+    Ok(Arc::new(gitea::Gitea::new(name, base_url, token)?))
 }

@@ -1,0 +1,545 @@
+//! Where tasks of a repository on Gitea are shown.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use reqwest::Method;
+use serde_json::json;
+
+use super::super::http::Call;
+use super::super::{
+    Account, Capabilities, CommentId, Error, Forge, Issue, Leave, Place, PullRequest, PullState,
+    Refs, Stands, Status, marker,
+};
+use super::ours::{begins, capped};
+use super::shape::{RawEntry, RawIssue, RawLabel, RawPull, account};
+use super::{CAPABILITIES, Repo, rights};
+use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::policy::Right;
+use crate::domain::report::CheckReport;
+use crate::domain::task::Pull;
+
+/// Beginnings of titles that make a draft, in small letters: Gitea's own, and those of others that servers are
+/// configured to know.
+const DRAFT_PREFIXES: &[&str] = &["wip:", "[wip]", "draft:", "[draft]"];
+
+/// What a draft of ours begins with.
+const DRAFT: &str = "WIP: ";
+
+/// Most characters of a title.
+const TITLE_MAX: usize = 255;
+
+/// Beginning of our labels, where no label says it.
+const LABELS: &str = "agent:";
+
+/// The colour of a stage that waits for a person, and of every other one: one family each.
+const COLOUR_WAITS: &str = "#d97706";
+const COLOUR_WORKS: &str = "#6b7280";
+
+/// See the module.
+pub(super) struct Show {
+    repo: Repo,
+    refs: Arc<dyn Refs>,
+}
+
+impl Show {
+    pub(super) fn new(repo: Repo, refs: Arc<dyn Refs>) -> Self {
+        Self { repo, refs }
+    }
+
+    /// The task's pull request, by our account and its marker.
+    async fn find(&self, place: Place) -> Result<Option<RawPull>, Error> {
+        let me = self.repo.home.me().await?;
+        let mark = marker(place.task, None);
+        let ours = |pull: &RawPull| pull.is_by(me) && begins(&pull.body, &mark);
+        if let Some(known) = self.repo.home.known_pull(self.repo.id, place.task) {
+            match self.pull(known).await {
+                Ok(pull) if ours(&pull) => return Ok(Some(pull)),
+                Ok(_) | Err(Error::Gone { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Younger than its issue, so most of the pull requests ever made are not asked for.
+        let since = match self.raw_issue(place.issue).await {
+            Ok(issue) => issue.created_at,
+            Err(Error::Gone { .. }) => String::new(),
+            Err(error) => return Err(error),
+        };
+        let what = "our pull requests";
+        let mut call = Call::new(Method::GET, ["issues"], what)
+            .query("state", "all")
+            .query("type", "pulls")
+            .query("created_by", &me.login);
+        if !since.is_empty() {
+            call = call.query("since", since);
+        }
+        let is = |issue: &RawIssue| begins(&issue.body, &mark);
+        let all: Vec<RawIssue> = self.repo.pages(call, |page| !page.iter().any(is)).await?;
+        for issue in all.into_iter().filter(is) {
+            let pull = self.pull(issue.number).await?;
+            if ours(&pull) {
+                self.keep(place.task, pull.number);
+                return Ok(Some(pull));
+            }
+        }
+        Ok(None)
+    }
+
+    fn keep(&self, task: TaskId, number: i64) {
+        self.repo.home.keep_pull(self.repo.id, task, number);
+    }
+
+    async fn pull(&self, number: i64) -> Result<RawPull, Error> {
+        let path = number.to_string();
+        let what = format!("pull request #{number}");
+        self.repo.get(&["pulls", path.as_str()], what).await
+    }
+
+    async fn found(&self, place: Place) -> Result<RawPull, Error> {
+        let found = self.find(place).await?;
+        found.ok_or_else(|| Error::Gone {
+            what: format!("the pull request of {}", place.task),
+        })
+    }
+
+    async fn raw_issue(&self, number: i64) -> Result<RawIssue, Error> {
+        let path = number.to_string();
+        let what = format!("issue #{number}");
+        self.repo.get(&["issues", path.as_str()], what).await
+    }
+
+    /// The open pull request of `branch` by us that bears no marker of another task: a person took the marker away.
+    async fn unmarked(&self, branch: &str) -> Result<Option<RawPull>, Error> {
+        let me = self.repo.home.me().await?;
+        let of_branch = |pull: &RawPull| {
+            pull.head.label == branch
+                && pull.head.repo_id == self.repo.id
+                && pull.stands() == Stands::Open
+        };
+        let call = Call::new(Method::GET, ["pulls"], "open pull requests").query("state", "open");
+        let all: Vec<RawPull> = self
+            .repo
+            .pages(call, |page| !page.iter().any(of_branch))
+            .await?;
+        let theirs = |pull: &RawPull| !pull.is_by(me) || pull.body.contains("<!-- prentice v1 ");
+        match all.into_iter().find(of_branch) {
+            Some(pull) if theirs(&pull) => Err(Error::Conflict {
+                what: format!("pull request #{}, which is not ours,", pull.number),
+                found: None,
+            }),
+            pull => Ok(pull),
+        }
+    }
+
+    /// Makes title and body of an open pull request be these. What makes it a draft is a person's.
+    async fn update(&self, found: &RawPull, title: &str, body: &str) -> Result<(), Error> {
+        let title = match (found.draft, draft_prefix(&found.title)) {
+            (false, _) => capped_title("", title),
+            (true, Some(prefix)) => capped_title(prefix, title),
+            // A prefix that this server alone knows.
+            (true, None) if found.title.ends_with(title) => found.title.clone(),
+            (true, None) => capped_title(DRAFT, title),
+        };
+        if found.title == title && found.body == body {
+            return Ok(());
+        }
+        let change = json!({ "title": title, "body": body });
+        self.change(found.number, change).await
+    }
+
+    async fn change(&self, number: i64, change: serde_json::Value) -> Result<(), Error> {
+        let path = number.to_string();
+        let what = format!("changing pull request #{number}");
+        let path = ["pulls", path.as_str()];
+        self.repo
+            .write(Method::PATCH, &path, change, &[201], what)
+            .await?;
+        Ok(())
+    }
+
+    /// Who closed it last.
+    async fn closed_by(&self, number: i64) -> Result<Option<Account>, Error> {
+        let entries: Vec<RawEntry> = self.repo.timeline(number).await?;
+        let last = entries.into_iter().rfind(|entry| entry.kind == "close");
+        Ok(last.and_then(|entry| account(entry.user)))
+    }
+
+    async fn issue_labels(&self, number: i64) -> Result<Vec<RawLabel>, Error> {
+        let number_text = number.to_string();
+        let what = format!("labels of issue #{number}");
+        let path = ["issues", number_text.as_str(), "labels"];
+        self.repo.get(&path, what).await
+    }
+
+    /// Takes labels off: by number, since this interface takes no names.
+    async fn take_off(
+        &self,
+        number: i64,
+        labels: impl Iterator<Item = &RawLabel>,
+    ) -> Result<(), Error> {
+        let number_text = number.to_string();
+        for label in labels {
+            let id = label.id.to_string();
+            let path = ["issues", number_text.as_str(), "labels", id.as_str()];
+            let what = format!("taking `{}` off issue #{number}", label.name);
+            let call = Call::new(Method::DELETE, path, what);
+            match self.repo.send(call, &[204]).await {
+                // The label itself was deleted meanwhile, and with it this use.
+                Ok(_) | Err(Error::Invalid { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the repository's label `name`, made where there is none.
+    async fn label_id(&self, name: &str) -> Result<i64, Error> {
+        let call = Call::new(Method::GET, ["labels"], "labels of the repository");
+        let is = |label: &RawLabel| label.name == name;
+        let all: Vec<RawLabel> = self.repo.pages(call, |page| !page.iter().any(is)).await?;
+        if let Some(label) = all.into_iter().find(is) {
+            return Ok(label.id);
+        }
+        let waits = ["proposed", "needs-", "failed"];
+        let stage = name.split_once(':').map_or(name, |(_, stage)| stage);
+        let colour = match waits.iter().any(|word| stage.starts_with(word)) {
+            true => COLOUR_WAITS,
+            false => COLOUR_WORKS,
+        };
+        let body = json!({
+            "name": name, "color": colour, "description": "Where the agent's task stands; set by the bot.",
+        });
+        let what = format!("making the label `{name}`");
+        let answer = self
+            .repo
+            .write(Method::POST, &["labels"], body, &[201], what)
+            .await?;
+        Ok(answer.read::<RawLabel>()?.id)
+    }
+}
+
+#[async_trait]
+impl Forge for Show {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    async fn whoami(&self) -> Result<Account, Error> {
+        self.repo.home.me().await.cloned()
+    }
+
+    async fn issue(&self, number: i64) -> Result<Issue, Error> {
+        let raw = self.raw_issue(number).await?;
+        Ok(Issue {
+            number: raw.number,
+            open: raw.state == "open",
+            title: raw.title,
+            body: raw.body,
+        })
+    }
+
+    async fn right(&self, login: &str) -> Result<Option<Right>, Error> {
+        rights::right(&self.repo, login).await
+    }
+
+    async fn ensure_status(
+        &self,
+        place: Place,
+        known: Option<CommentId>,
+        status: &Status<'_>,
+    ) -> Result<CommentId, Error> {
+        let mark = marker(place.task, None);
+        self.repo
+            .ensure_own(place.issue, &mark, known, status.body, false)
+            .await
+    }
+
+    async fn ensure_comment(
+        &self,
+        place: Place,
+        key: &str,
+        body: &str,
+    ) -> Result<CommentId, Error> {
+        let mark = marker(place.task, Some(key));
+        self.repo
+            .ensure_own(place.issue, &mark, None, body, true)
+            .await
+    }
+
+    async fn ensure_label(&self, place: Place, label: Option<&str>) -> Result<(), Error> {
+        let prefix = label
+            .and_then(|label| label.find(':').and_then(|at| label.get(..=at)))
+            .unwrap_or(LABELS);
+        let there = self.issue_labels(place.issue).await?;
+        let wanted = |one: &RawLabel| Some(one.name.as_str()) == label;
+        // First put there, then taken off: the list of what is open never misses the issue.
+        if let Some(label) = label
+            && !there.iter().any(wanted)
+        {
+            let id = self.label_id(label).await?;
+            let number = place.issue.to_string();
+            let path = ["issues", number.as_str(), "labels"];
+            let what = format!("labelling issue #{}", place.issue);
+            let body = json!({ "labels": [id] });
+            let answer = self
+                .repo
+                .write(Method::POST, &path, body, &[200], what)
+                .await?;
+            // A label that was deleted this moment is left out in silence.
+            if !answer.list::<RawLabel>()?.iter().any(wanted) {
+                return Err(Error::Retry {
+                    after_secs: None,
+                    why: format!("the label `{label}` is not on issue #{}", place.issue),
+                });
+            }
+        }
+        let others = there
+            .iter()
+            .filter(|one| one.name.starts_with(prefix) && !wanted(one));
+        self.take_off(place.issue, others).await
+    }
+
+    async fn set_check(&self, _place: Place, check: &CheckReport) -> Result<(), Error> {
+        self.repo.ensure_check(check, None).await
+    }
+
+    async fn branch_head(&self, branch: &str) -> Result<Option<CommitId>, Error> {
+        self.refs.branch_head(branch).await
+    }
+
+    async fn ensure_branch(
+        &self,
+        branch: &str,
+        commit: &CommitId,
+        expected: Option<&CommitId>,
+    ) -> Result<(), Error> {
+        if self.refs.branch_head(branch).await?.as_ref() == Some(commit) {
+            return Ok(());
+        }
+        self.refs.set_branch(branch, commit, expected).await
+    }
+
+    async fn delete_branch(&self, branch: &str, expected: &CommitId) -> Result<(), Error> {
+        if self.refs.branch_head(branch).await?.is_none() {
+            return Ok(());
+        }
+        self.refs.delete_branch(branch, expected).await
+    }
+
+    async fn ensure_pull(&self, place: Place, pull: &PullRequest<'_>) -> Result<Pull, Error> {
+        let Some(head) = self.refs.branch_head(pull.branch).await? else {
+            return Err(Error::Gone {
+                what: format!("branch `{}`", pull.branch),
+            });
+        };
+        let (title, body) = (
+            plain_title(pull.title),
+            capped(&format!("{}\n{}", marker(place.task, None), pull.body)),
+        );
+        let located = |number, location| Pull {
+            number,
+            location,
+            head: head.clone(),
+        };
+        let found = match self.find(place).await? {
+            Some(found) if found.stands() != Stands::Open => {
+                return Err(Error::Gone {
+                    what: format!("pull request #{} (it was closed)", found.number),
+                });
+            }
+            Some(found) if found.head.label != pull.branch => {
+                return Err(Error::Conflict {
+                    what: format!(
+                        "pull request #{}, which is for branch `{}`,",
+                        found.number, found.head.label
+                    ),
+                    found: None,
+                });
+            }
+            found => found,
+        };
+        if let Some(found) = found {
+            self.update(&found, &title, &body).await?;
+            return Ok(located(found.number, found.html_url));
+        }
+        let base = match pull.base {
+            Some(base) => base.to_owned(),
+            None => self.repo.raw().await?.default_branch,
+        };
+        let prefix = if pull.draft { DRAFT } else { "" };
+        let new = json!({
+            "head": pull.branch, "base": base, "title": capped_title(prefix, &title), "body": body,
+        });
+        let what = format!("a pull request for `{}`", pull.branch);
+        let made = self
+            .repo
+            .write(Method::POST, &["pulls"], new, &[201], what)
+            .await;
+        match made {
+            Ok(made) => {
+                let made: RawPull = made.read()?;
+                self.keep(place.task, made.number);
+                Ok(located(made.number, made.html_url))
+            }
+            // There is one for this branch already.
+            Err(Error::Conflict { what, found }) => match self.unmarked(pull.branch).await? {
+                Some(there) => {
+                    self.update(&there, &title, &body).await?;
+                    self.keep(place.task, there.number);
+                    Ok(located(there.number, there.html_url))
+                }
+                None => Err(Error::Conflict { what, found }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pull_state(&self, place: Place) -> Result<Option<PullState>, Error> {
+        let Some(found) = self.find(place).await? else {
+            return Ok(None);
+        };
+        let (number, stands) = (found.number, found.stands());
+        let by = match stands {
+            Stands::Open => None,
+            Stands::Merged => account(found.merged_by),
+            Stands::Closed => self.closed_by(number).await?,
+        };
+        Ok(Some(PullState {
+            number,
+            head: self.refs.branch_head(&found.head.label).await?,
+            stands,
+            by,
+        }))
+    }
+
+    async fn close_pull(&self, place: Place) -> Result<(), Error> {
+        match self.find(place).await? {
+            Some(found) if found.stands() == Stands::Open => {
+                self.change(found.number, json!({ "state": "closed" }))
+                    .await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn request_review(&self, place: Place, login: &str) -> Result<(), Error> {
+        let number = self.found(place).await?.number.to_string();
+        let invalid = |why: String| Error::Invalid {
+            what: format!("reviewer {login}"),
+            why,
+        };
+        let body = json!({ "reviewers": [login] });
+        let path = ["pulls", number.as_str(), "requested_reviewers"];
+        let what = format!("asking {login} to review");
+        let asked = self
+            .repo
+            .write(Method::POST, &path, body, &[201], what)
+            .await;
+        match asked {
+            Ok(_) => Ok(()),
+            // The pull request was there this moment.
+            Err(Error::Gone { .. }) => Err(invalid("there is no such account".to_owned())),
+            Err(Error::Invalid { why, .. }) => Err(invalid(why)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn mark_ready(&self, place: Place) -> Result<(), Error> {
+        let found = self.found(place).await?;
+        let ready = plain_title(&found.title);
+        if !found.draft || found.stands() != Stands::Open || ready == found.title {
+            return Ok(());
+        }
+        self.change(found.number, json!({ "title": ready })).await
+    }
+
+    async fn drop_trigger(&self, place: Place, label: &str) -> Result<(), Error> {
+        let issue = self.raw_issue(place.issue).await?;
+        let trigger = issue.labels.iter().filter(|one| one.name == label);
+        self.take_off(place.issue, trigger).await?;
+        let me = self.repo.home.me().await?;
+        if !issue.assignees.iter().any(|user| user.id == me.id) {
+            return Ok(());
+        }
+        // The whole list is written, since there is no way to take one off.
+        let rest = issue.assignees.iter().filter(|user| user.id != me.id);
+        let rest: Vec<&str> = rest.map(|user| user.login.as_str()).collect();
+        let number = place.issue.to_string();
+        let what = format!("unassigning us from issue #{}", place.issue);
+        let path = ["issues", number.as_str()];
+        let change = json!({ "assignees": rest });
+        self.repo
+            .write(Method::PATCH, &path, change, &[201], what)
+            .await?;
+        Ok(())
+    }
+
+    /// Comments stay: they cannot be hidden here, and deleting them would leave answers without question.
+    async fn clean_up(&self, place: Place, _leave: Leave) -> Result<(), Error> {
+        match self.ensure_label(place, None).await {
+            // Nothing is left on an issue that is gone.
+            Err(Error::Gone { .. }) => Ok(()),
+            done => done,
+        }
+    }
+}
+
+/// What makes `title` a draft, with the blanks after it.
+fn draft_prefix(title: &str) -> Option<&str> {
+    let found = DRAFT_PREFIXES.iter().find(|prefix| {
+        title
+            .get(..prefix.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
+    })?;
+    let rest = title.get(found.len()..)?;
+    title.get(..title.len() - rest.trim_start().len())
+}
+
+/// `title` without anything that would make it a draft: whether it is one is not the title's to say.
+fn plain_title(title: &str) -> String {
+    let mut title = title.trim();
+    while let Some(prefix) = draft_prefix(title) {
+        title = title.get(prefix.len()..).unwrap_or_default();
+    }
+    match title {
+        "" => "(no title)".to_owned(),
+        title => title.to_owned(),
+    }
+}
+
+fn capped_title(prefix: &str, title: &str) -> String {
+    if prefix.chars().count() + title.chars().count() <= TITLE_MAX {
+        return format!("{prefix}{title}");
+    }
+    let room = TITLE_MAX - 1 - prefix.chars().count().min(TITLE_MAX - 1);
+    let cut: String = title.chars().take(room).collect();
+    format!("{prefix}{}…", cut.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_says_nothing_about_drafts_however_it_begins() {
+        for (title, plain, prefix) in [
+            ("Fix it", "Fix it", None),
+            ("WIP: Fix it", "Fix it", Some("WIP: ")),
+            ("[wip]Fix it", "Fix it", Some("[wip]")),
+            ("wip: [Draft] WIP:Fix it", "Fix it", Some("wip: ")),
+            ("WIP: ", "(no title)", Some("WIP: ")),
+            ("Über", "Über", None),
+        ] {
+            assert_eq!(plain_title(title), plain, "{title:?}");
+            assert_eq!(draft_prefix(title), prefix, "{title:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_title_is_cut_to_what_the_forge_keeps() {
+        let title = capped_title(DRAFT, &"🦀".repeat(1_000));
+        assert_eq!(title.chars().count(), TITLE_MAX);
+        assert!(title.starts_with("WIP: 🦀") && title.ends_with("🦀…"));
+        assert_eq!(capped_title("", &"x".repeat(TITLE_MAX)), "x".repeat(TITLE_MAX));
+    }
+}
