@@ -1,5 +1,6 @@
 //! Composition root: builds the ports, owns the clock and randomness, and knows what one machine is made of.
 
+mod connect;
 mod crash;
 pub mod demo;
 mod earlier;
@@ -23,7 +24,7 @@ pub use crate::run::News;
 pub use error::{AppError, Said};
 pub use local::Told;
 pub use prepare::Prepared;
-pub use request::{Repository, RunOrder, agent_words, read_issue};
+pub use request::{Repository, RunOrder, agent_words, read_issue, signalled};
 pub use tasks::Changed;
 pub use verify::{Refereed, VerifyOrder};
 

@@ -65,6 +65,9 @@ pub enum AppError {
     /// The agent's program is not there inside the sandbox.
     #[error("{0}")]
     NoAgent(Said),
+    /// A credential is missing or is not accepted.
+    #[error("{0}")]
+    Auth(Said),
     /// No repository, commit, issue file, folder or task.
     #[error("{0}")]
     NotFound(Said),
@@ -127,6 +130,7 @@ impl AppError {
             | Self::NoChecks(said)
             | Self::NoAgent(said)
             | Self::NotFound(said)
+            | Self::Auth(said)
             | Self::NeedsInfo(said)
             | Self::NotNow(said)
             | Self::Host(said)

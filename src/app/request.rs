@@ -382,7 +382,7 @@ impl Repository {
 }
 
 /// Waits for Ctrl-C or a request to terminate; the exit code that a shell gives for it.
-pub(super) async fn signalled() -> i32 {
+pub async fn signalled() -> i32 {
     use tokio::signal::unix::{SignalKind, signal};
     let interrupt = signal(SignalKind::interrupt());
     let terminate = signal(SignalKind::terminate());

@@ -136,6 +136,7 @@ fn error_code(error: &AppError) -> (i32, &'static str) {
         AppError::NoChecks(_) => (3, "no-checks"),
         AppError::NoAgent(_) => (3, "no-agent"),
         AppError::NotFound(_) => (5, "not-found"),
+        AppError::Auth(_) => (4, "auth"),
         AppError::NeedsInfo(_) => (7, "needs-info"),
         AppError::Host(_) => (10, "host"),
         AppError::Interrupted { code, .. } => (*code, "interrupted"),

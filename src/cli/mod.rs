@@ -4,6 +4,7 @@ mod configuration;
 mod ending;
 mod run;
 mod screen;
+mod serve;
 mod tasks;
 mod verify;
 
@@ -62,6 +63,8 @@ enum Command {
     Run(run::RunArgs),
     /// The referee: checks, gates and evidence for any two commits, without an agent
     Verify(verify::VerifyArgs),
+    /// Serve the forges of the server file: labelled issues become pull requests
+    Serve,
     /// Tasks: what they are, what they did, what they wait for
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
@@ -145,7 +148,8 @@ pub fn main() -> i32 {
         line: line.join(" "),
         env,
     };
-    start_log(&context, cli.global.verbose);
+    let serving = matches!(cli.command, Command::Serve);
+    start_log(&context, cli.global.verbose.max(u8::from(serving)));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -179,6 +183,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Ending, AppErro
         Command::Demo(args) => run::demo(context, args).await,
         Command::Run(args) => run::run(context, args).await,
         Command::Verify(args) => verify::verify(context, args).await,
+        Command::Serve => serve::serve(context).await,
         Command::Tasks(command) => tasks::tasks(context, command).await,
         Command::Config(command) => configuration::config(context, command).await,
         Command::Explain { code } => match config::explain(&code) {
