@@ -72,11 +72,12 @@ impl App {
     /// task, inbox rows.
     async fn forget_tasks(&self) {
         let (now, keep) = (self.clock.now(), &self.server.retention);
-        let (ended, settled) = (
+        let (ended, settled, read) = (
             now.minus_secs(keep.tasks_secs),
             now.minus_secs(keep.logs_secs),
+            now.minus_secs(keep.deliveries_secs),
         );
-        let forgotten = match self.store.forget(ended, settled).await {
+        let forgotten = match self.store.forget(ended, settled, read).await {
             Ok(forgotten) => forgotten,
             Err(why) => return tracing::warn!(%why, "old tasks could not be removed"),
         };

@@ -157,3 +157,12 @@ impl Files {
         list().map_err(|why| StoreError::from_io(&self.root, &why))
     }
 }
+
+/// Work with files, away from the threads that answer.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or(Err(StoreError::Closed))
+}

@@ -1,10 +1,11 @@
-//! What is let go of when its time is over.
+//! What is let go of when its time is over, and how much there is.
 //!
-//! Each function runs inside a transaction of the writer, as in [`super::commit`].
+//! [`forget`] runs inside a transaction of the writer, as in [`super::commit`].
 
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
 
-use super::{StoreError, rows, sql};
+use super::{Counts, StoreError, rows, sql};
 use crate::domain::ident::Time;
 use crate::domain::task::Task;
 
@@ -16,6 +17,7 @@ pub(super) async fn forget(
     c: &mut SqliteConnection,
     ended: Time,
     settled: Time,
+    read: Time,
 ) -> Result<(Vec<Task>, Vec<String>), StoreError> {
     let over: Vec<rows::TaskRow> = sqlx::query_as(sql::OVER)
         .bind(ended.0)
@@ -46,7 +48,36 @@ pub(super) async fn forget(
     digests.extend(of_nobody);
     sqlx::query(sql::FORGET_INPUTS)
         .bind(settled.0)
+        .execute(&mut *c)
+        .await?;
+    sqlx::query(sql::FORGET_HOOKS)
+        .bind(read.0)
         .execute(c)
         .await?;
     Ok((tasks, digests))
+}
+
+/// How much there is of what.
+pub(super) async fn counts(readers: &SqlitePool) -> Result<Counts, StoreError> {
+    let hooks: Vec<(String, i64, i64)> =
+        sqlx::query_as(sql::COUNT_HOOKS).fetch_all(readers).await?;
+    let tasks: Vec<(String, i64)> = sqlx::query_as(sql::COUNT_TASKS).fetch_all(readers).await?;
+    let jobs: Vec<(String, String, i64)> =
+        sqlx::query_as(sql::COUNT_JOBS).fetch_all(readers).await?;
+    let number = i64::unsigned_abs;
+    Ok(Counts {
+        repeats: hooks.iter().map(|(.., n)| number(*n)).sum(),
+        hooks: hooks
+            .into_iter()
+            .map(|(state, n, _)| (state, number(n)))
+            .collect(),
+        tasks: tasks
+            .into_iter()
+            .map(|(stage, n)| (stage, number(n)))
+            .collect(),
+        jobs: jobs
+            .into_iter()
+            .map(|(kind, state, n)| (kind, state, number(n)))
+            .collect(),
+    })
 }

@@ -3,9 +3,10 @@
 //! Each function runs inside a transaction of the writer, as in [`super::commit`].
 
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteQueryResult;
 
 use super::commit::supersede;
-use super::{Claim, Job, MAX_BACK_OFF_SECS, StoreError, rows, sql};
+use super::{Claim, Job, LeaseError, MAX_BACK_OFF_SECS, StoreError, rows, sql};
 use crate::domain::ident::{TaskId, Time};
 
 /// Claims the first job that is due, that is free, and that the lists of tasks and kinds let through.
@@ -57,4 +58,12 @@ pub(super) async fn recover(
         .await?;
     supersede(c, now, Some(holder)).await?;
     found.into_iter().map(rows::job).collect()
+}
+
+/// Zero rows changed means: somebody else has it.
+pub(super) fn fenced(done: Result<SqliteQueryResult, sqlx::Error>) -> Result<(), LeaseError> {
+    match done?.rows_affected() {
+        0 => Err(LeaseError::Lost),
+        _ => Ok(()),
+    }
 }

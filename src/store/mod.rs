@@ -15,6 +15,7 @@ mod acts;
 mod artifacts;
 mod commit;
 mod forget;
+mod hooks;
 mod jobs;
 mod lock;
 mod open;
@@ -36,10 +37,12 @@ use crate::domain::ident::{Digest, TaskId, Time};
 use crate::domain::task::Task;
 
 pub use acts::{ActKey, ActKind, Acts, Read, RepositoryKey};
+pub use hooks::{Hook, Received, StoredHook};
 pub use lock::{DataLock, LockError, Who};
 pub use types::{
-    Arrival, Artifact, ArtifactKind, Claim, Content, Decision, Delivered, Filter, Input, InputId,
-    Job, JobKind, JobState, JournalLine, MakeTask, Outcome, Pending, Record, TaskFilter, Version,
+    Arrival, Artifact, ArtifactKind, Claim, Content, Counts, Decision, Delivered, Filter, HookId,
+    Input, InputId, Job, JobKind, JobState, JournalLine, MakeTask, Outcome, Pending, Record,
+    TaskFilter, Version,
 };
 
 /// The clock of the store: the only source of [`Time`]. `app` implements it, tests own theirs.
@@ -125,6 +128,24 @@ pub trait Store: Acts + Send + Sync {
 
     /// What became of an input; `None` where there is no such input.
     async fn outcome(&self, input: InputId) -> Result<Option<Outcome>, StoreError>;
+
+    // Deliveries of forges.
+
+    /// Stores a delivery whose signature was right. Durable when it returns; those that arrive at the same time
+    /// share a commit. Known ids and known bodies of a forge are not stored again.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] above [`MAX_BODY_BYTES`].
+    async fn receive(&self, hook: Hook) -> Result<Received, StoreError>;
+
+    /// The oldest deliveries that are not settled, at most `limit`, and fewer where they are large.
+    async fn next_hooks(&self, limit: u32) -> Result<Vec<StoredHook>, StoreError>;
+
+    /// Settles a delivery: read, or ignored for `reason`.
+    ///
+    /// # Errors
+    /// [`CommitError::Decided`] when it was settled before, or there is none.
+    async fn settle_hook(&self, id: HookId, reason: Option<String>) -> Result<(), CommitError>;
 
     // Decisions.
 
@@ -217,6 +238,9 @@ pub trait Store: Acts + Send + Sync {
 
     // Reading.
 
+    /// How much there is of what.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+
     /// Tasks, newest first.
     async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<Record>, StoreError>;
 
@@ -257,9 +281,10 @@ pub trait Store: Acts + Send + Sync {
     async fn drop_artifacts(&self, task: TaskId, kinds: &[ArtifactKind]) -> Result<(), StoreError>;
 
     /// Lets go of what is old: tasks that ended before `ended`, with everything that is stored
-    /// of them; logs of no task and settled inbox rows from before `settled`. The newest task stays,
-    /// so that its number is not given again, and so does one with work left. Gives the tasks.
-    async fn forget(&self, ended: Time, settled: Time) -> Result<Vec<Task>, StoreError>;
+    /// of them; logs of no task and settled inbox rows from before `settled`; deliveries settled before `read`. The
+    /// newest task stays, so that its number is not given again, and so does one with work left. Gives the tasks.
+    async fn forget(&self, ended: Time, settled: Time, read: Time)
+    -> Result<Vec<Task>, StoreError>;
 
     /// Removes files that no row names. Gives how many.
     async fn prune_artifacts(&self) -> Result<u64, StoreError>;

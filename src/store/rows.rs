@@ -3,13 +3,14 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    Arrival, Artifact, ArtifactKind, Input, InputId, Job, JobState, JournalLine, Outcome, Record,
-    StoreError, Version,
+    Arrival, Artifact, ArtifactKind, Hook, HookId, Input, InputId, Job, JobState, JournalLine,
+    Outcome, Record, StoreError, StoredHook, Version,
 };
 use crate::domain::ident::{Digest, TaskId, Time};
 
 pub(super) type InputRow = (i64, String, Option<i64>, String, i64);
 pub(super) type OutcomeRow = (String, Option<i64>, Option<i64>, Option<String>);
+pub(super) type HookRow = (i64, String, String, String, Vec<u8>, i64);
 pub(super) type TaskRow = (String, i64, i64, i64, Option<i64>);
 pub(super) type JournalRow = (i64, Option<String>, String);
 pub(super) type JobRow = (
@@ -52,6 +53,19 @@ pub(super) fn outcome((state, task, seq, reason): OutcomeRow) -> Result<Outcome,
         }),
         ("ignored", _, _, Some(reason)) => Ok(Outcome::Ignored { reason }),
         _ => Err(unreadable("an input", &format!("its state is `{state}`"))),
+    }
+}
+
+pub(super) fn hook((id, forge, delivery, event, body, at): HookRow) -> StoredHook {
+    StoredHook {
+        id: HookId(id),
+        hook: Hook {
+            forge,
+            delivery,
+            event,
+            body: body.into(),
+        },
+        at: Time(at),
     }
 }
 

@@ -218,3 +218,36 @@ pub(super) const FORGET_INPUTS: &str =
     "delete from deliveries where state <> 'new' and settled_at <= $1";
 
 pub(super) const NAMED: &str = "select count(*) from artifacts where sha256 = $1";
+
+/// Goes on with rows, then [`RECEIVED`].
+pub(super) const RECEIVE: &str =
+    "insert into hooks (forge, delivery, event, body, sha256, received_at, state) ";
+
+pub(super) const RECEIVED: &str = " on conflict do nothing returning id, forge, delivery";
+
+pub(super) const HOOK_KNOWN: &str = "select count(*) from hooks where forge = $1 and delivery = $2";
+
+pub(super) const HOOK_REPEATED: &str =
+    "update hooks set repeats = repeats + 1 where forge = $1 and sha256 = $2";
+
+/// The oldest that are not read, with their sizes.
+pub(super) const UNREAD: &str =
+    "select id, length(body) from hooks where state = 'new' order by id limit $1";
+
+pub(super) const HOOKS: &str = "select id, forge, delivery, event, body, received_at from hooks \
+     where state = 'new' and id <= $1 order by id";
+
+pub(super) const SETTLE_HOOK: &str = "update hooks set settled_at = $2, reason = $3, \
+     state = case when cast($3 as text) is null then 'done' else 'ignored' end \
+     where id = $1 and state = 'new'";
+
+pub(super) const FORGET_HOOKS: &str = "delete from hooks where state <> 'new' and settled_at <= $1";
+
+pub(super) const COUNT_HOOKS: &str = "select state, count(*), coalesce(sum(repeats), 0) from hooks \
+     group by state order by state";
+
+pub(super) const COUNT_TASKS: &str =
+    "select stage, count(*) from tasks where finished_at is null group by stage order by stage";
+
+pub(super) const COUNT_JOBS: &str = "select kind, state, count(*) from jobs \
+     where state in ('pending', 'claimed') group by kind, state order by kind, state";

@@ -10,23 +10,27 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::artifacts::Files;
+use super::artifacts::{Files, blocking};
 use super::commit::{append, commit, create, must_exist, supersede, to_json};
-use super::forget::forget;
+use super::forget::{counts, forget};
+use super::hooks::{self, Gathered};
+use super::jobs::fenced;
 use super::open::connect;
 use super::types::rank;
 use super::writer::{Writer, watch_others};
 use super::{
-    Arrival, Artifact, ArtifactKind, Claim, Clock, CommitError, Content, DataLock, Decision,
-    Delivered, Filter, Input, InputId, Job, JournalLine, LeaseError, MAX_BODY_BYTES, MakeTask,
-    Outcome, Pending, Record, Steps, Store, StoreError, TaskFilter, Version, jobs, rows, sql,
+    Arrival, Artifact, ArtifactKind, Claim, Clock, CommitError, Content, Counts, DataLock,
+    Decision, Delivered, Filter, Hook, HookId, Input, InputId, Job, JournalLine, LeaseError,
+    MAX_BODY_BYTES, MakeTask, Outcome, Pending, Received, Record, Steps, Store, StoreError,
+    StoredHook, TaskFilter, Version, jobs, rows, sql,
 };
 use crate::domain::event::Event;
 use crate::domain::ident::{Digest, TaskId, Time};
 use crate::domain::task::Task;
 
 pub(super) struct Sqlite {
-    pub(super) writer: Writer,
+    pub(super) writer: Arc<Writer>,
+    gathered: Gathered,
     pub(super) readers: SqlitePool,
     files: Files,
     pub(super) clock: Arc<dyn Clock>,
@@ -51,7 +55,8 @@ impl Sqlite {
             closing.clone(),
         ));
         Ok(Self {
-            writer: Writer::start(connections.writer, steps, changing),
+            writer: Arc::new(Writer::start(connections.writer, steps, changing)),
+            gathered: Gathered::default(),
             readers: connections.readers,
             files,
             clock,
@@ -137,6 +142,24 @@ impl Store for Sqlite {
             .fetch_optional(&self.readers)
             .await?;
         row.map(rows::outcome).transpose()
+    }
+
+    async fn receive(&self, hook: Hook) -> Result<Received, StoreError> {
+        let now = self.clock.now();
+        self.gathered.receive(&self.writer, hook, now).await
+    }
+
+    async fn next_hooks(&self, limit: u32) -> Result<Vec<StoredHook>, StoreError> {
+        hooks::next(&self.readers, limit).await
+    }
+
+    async fn settle_hook(&self, id: HookId, reason: Option<String>) -> Result<(), CommitError> {
+        let now = self.clock.now();
+        self.writer
+            .write("settle-hook", move |c| {
+                Box::pin(hooks::settle(c, id, reason, now))
+            })
+            .await
     }
 
     async fn load(&self, task: TaskId) -> Result<Option<Record>, StoreError> {
@@ -323,6 +346,10 @@ impl Store for Sqlite {
         })
     }
 
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        counts(&self.readers).await
+    }
+
     async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<Record>, StoreError> {
         let found = sqlx::query_as(sql::TASKS)
             .bind(i64::from(filter.live))
@@ -434,10 +461,15 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    async fn forget(&self, ended: Time, settled: Time) -> Result<Vec<Task>, StoreError> {
+    async fn forget(
+        &self,
+        ended: Time,
+        settled: Time,
+        read: Time,
+    ) -> Result<Vec<Task>, StoreError> {
         let (tasks, digests) = self
             .writer
-            .write("forget", move |c| Box::pin(forget(c, ended, settled)))
+            .write("forget", move |c| Box::pin(forget(c, ended, settled, read)))
             .await?;
         self.remove_unnamed(ListFiles::These(digests)).await?;
         Ok(tasks)
@@ -461,20 +493,4 @@ impl Store for Sqlite {
         // Last, since the last one folds the log into the database.
         self.writer.close().await;
     }
-}
-
-/// Zero rows changed means: somebody else has it.
-fn fenced(done: Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>) -> Result<(), LeaseError> {
-    match done?.rows_affected() {
-        0 => Err(LeaseError::Lost),
-        _ => Ok(()),
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or(Err(StoreError::Closed))
 }

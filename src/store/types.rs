@@ -11,6 +11,10 @@ use crate::domain::task::{NewTask, Step, Task};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputId(pub i64);
 
+/// A delivery of a forge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HookId(pub i64);
+
 /// The state of a task that a decision was made on: the number of its journal lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub i64);
@@ -283,6 +287,19 @@ pub struct Pending {
     pub later: u64,
     /// Jobs in flight.
     pub in_flight: u64,
+}
+
+/// How much there is of what, for metrics. Words are those of the tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Deliveries by state: `new`, `done`, `ignored`.
+    pub hooks: Vec<(String, u64)>,
+    /// Deliveries that said what another had said, as long as that one is kept.
+    pub repeats: u64,
+    /// Tasks that are not final, by stage.
+    pub tasks: Vec<(String, u64)>,
+    /// Jobs that are not done, by kind and state.
+    pub jobs: Vec<(String, String, u64)>,
 }
 
 /// Kinds of artifacts.

@@ -269,6 +269,8 @@ macro_rules! conformance {
     };
 }
 
+mod hooks;
+
 conformance! { sqlite: super::World::sqlite();
     a_delivery_is_stored_once_and_a_redelivery_of_an_undecided_one_is_still_decided
     inputs_are_decided_in_the_order_they_came
@@ -913,7 +915,7 @@ async fn what_is_old_is_forgotten_but_for_the_newest_and_what_is_not_done(w: Wor
     let (kept, waiting) = (log(None, "verify later").await, w.request(&*store).await);
     w.clock.pass(DAY);
     let before = Time(w.now().0 - 5 * DAY * 1000);
-    let forgotten = store.forget(before, before).await.unwrap();
+    let forgotten = store.forget(before, before, before).await.unwrap();
     assert_eq!(
         forgotten.iter().map(|task| task.id).collect::<Vec<_>>(),
         [*old]
