@@ -5,6 +5,7 @@
 //! lost is simply done again. There is no verb that merges and none that approves.
 
 mod files;
+mod github;
 pub mod hook;
 mod local;
 mod types;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use crate::domain::ident::{CommitId, Time};
 use crate::domain::policy::Right;
@@ -301,4 +303,31 @@ pub fn local(
     durable: Option<Arc<dyn Durable>>,
 ) -> Box<dyn Forge> {
     Box::new(local::Local::new(out_root, refs, durable))
+}
+
+/// GitHub, or an Enterprise Server at `base_url` (`https://HOST/api/v3`), as the App `app_id` with its private key in
+/// PEM form. Has to be called inside the runtime that it will be used in.
+///
+/// # Errors
+/// [`Error::Auth`] where the key is none, [`Error::Invalid`] where the URL is none that a token may be sent to,
+/// [`Error::Unavailable`] where the system has no root certificates.
+pub fn github_app(
+    name: &str,
+    base_url: Option<&str>,
+    app_id: u64,
+    private_key: &SecretString,
+) -> Result<Arc<dyn Service>, Error> {
+    github::app(name, base_url, app_id, private_key)
+}
+
+/// The same with the token of an account. Errors as for [`github_app`].
+///
+/// # Errors
+/// See above.
+pub fn github_token(
+    name: &str,
+    base_url: Option<&str>,
+    token: &SecretString,
+) -> Result<Arc<dyn Service>, Error> {
+    github::token(name, base_url, token)
 }
