@@ -49,7 +49,15 @@ fn service(forge: &ForgeSettings, found: Credentials) -> Result<Arc<dyn Service>
         ForgeKind::Gitea => {
             forge::gitea(&forge.name, &forge.base_url, found.token.ok_or_else(missing)?)
         }
-        ForgeKind::GitHub => Err(missing()),
+        ForgeKind::GitHub => {
+            let base_url = (!forge.base_url.is_empty()).then_some(forge.base_url.as_str());
+            if forge.app_id == 0 {
+                let token = found.token.ok_or_else(missing)?;
+                return forge::github_token(&forge.name, base_url, &token);
+            }
+            let key = found.private_key.ok_or_else(missing)?;
+            forge::github_app(&forge.name, base_url, u64::from(forge.app_id), &key)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::domain::ident::Time;
 use crate::forge::hook::{self, Hint, Read, Subject};
 use crate::forge::{self, Repository, Service};
 use crate::intake::{Intake, Served, Trouble};
-use crate::store::{HookId, RepositoryKey, Store};
+use crate::store::{CommitError, HookId, RepositoryKey, Store, StoredHook};
 use crate::worker::{Room, Worker, WorkerError};
 
 /// How often everything that changed is looked at, beside deliveries.
@@ -213,7 +213,8 @@ impl Looker {
         let mut waiting: BTreeMap<Look, Waiting> = BTreeMap::new();
         let mut looking: JoinSet<(Look, Waiting, Result<(), Trouble>)> = JoinSet::new();
         let mut busy: HashSet<i64> = HashSet::new();
-        let mut known: HashSet<HookId> = HashSet::new();
+        // Deliveries up to here are read, though not all are settled.
+        let mut read = HookId(0);
         // When the sweep of a repository began whose looks are not all done.
         let mut swept: BTreeMap<i64, Time> = BTreeMap::new();
         let mut sweep_at = Instant::now();
@@ -224,7 +225,7 @@ impl Looker {
                 }
                 sweep_at = Instant::now() + self.every;
             }
-            if let Err(why) = self.take_hooks(&mut waiting, &mut known).await {
+            if let Err(why) = self.take_hooks(&mut waiting, &mut read).await {
                 tracing::error!(forge = self.name, %why, "deliveries were not read");
             }
             self.start(&mut waiting, &mut looking, &mut busy);
@@ -237,12 +238,12 @@ impl Looker {
                 Some(done) = looking.join_next() => match done {
                     Ok((look, one, done)) => {
                         busy.remove(&look.0);
-                        self.ended(look, one, done, &mut waiting, &mut known).await;
+                        self.ended(look, one, done, &mut waiting).await;
                     }
                     Err(why) => {
                         tracing::error!(forge = self.name, %why, "a look ended in a panic");
                         busy.clear();
-                        known.clear();
+                        read = HookId(0);
                     }
                 },
                 () = tokio::time::sleep_until(until.into()) => {}
@@ -289,15 +290,11 @@ impl Looker {
         mut one: Waiting,
         done: Result<(), Trouble>,
         waiting: &mut BTreeMap<Look, Waiting>,
-        known: &mut HashSet<HookId>,
     ) {
         match done {
             Ok(()) => {
                 for hook in one.hooks {
-                    if let Err(why) = self.store.settle_hook(hook, None).await {
-                        tracing::error!(%why, "a delivery was not settled");
-                    }
-                    known.remove(&hook);
+                    self.settle(hook, None).await;
                 }
             }
             Err(why) => {
@@ -319,23 +316,32 @@ impl Looker {
     async fn take_hooks(
         &self,
         waiting: &mut BTreeMap<Look, Waiting>,
-        known: &mut HashSet<HookId>,
+        read: &mut HookId,
     ) -> Result<(), Trouble> {
-        for stored in self.store.next_hooks(&self.name, HOOKS).await? {
-            if !known.insert(stored.id) {
-                continue;
+        loop {
+            let found = self.store.next_hooks(&self.name, *read, HOOKS).await?;
+            if found.is_empty() {
+                return Ok(());
             }
-            let reason = match hook::parse(self.kind, &stored.event, &stored.body) {
-                Read::Ignored(reason) => Some(reason),
-                Read::Look(hint) => match self.note(*hint, stored.id, stored.at, waiting).await? {
-                    Ok(()) => continue,
-                    Err(reason) => Some(reason),
-                },
-            };
-            self.store.settle_hook(stored.id, reason).await?;
-            known.remove(&stored.id);
+            for stored in found {
+                let StoredHook { id, hook, at } = stored;
+                let ignored = match hook::parse(self.kind, &hook.event, &hook.body) {
+                    Read::Ignored(reason) => Some(reason),
+                    Read::Look(hint) => self.note(*hint, id, at, waiting).await?.err(),
+                };
+                if let Some(reason) = ignored {
+                    self.settle(id, Some(reason)).await;
+                }
+                *read = id;
+            }
         }
-        Ok(())
+    }
+
+    async fn settle(&self, hook: HookId, reason: Option<String>) {
+        match self.store.settle_hook(hook, reason).await {
+            Ok(()) | Err(CommitError::Decided) => {}
+            Err(why) => tracing::error!(%why, "a delivery was not settled"),
+        }
     }
 
     /// Where a delivery says to look; why it says nothing.

@@ -6,6 +6,7 @@
 
 mod files;
 mod gitea;
+mod github;
 pub mod hook;
 mod http;
 mod local;
@@ -315,4 +316,31 @@ pub fn gitea(
     token: SecretString,
 ) -> Result<Arc<dyn Service>, Error> {
     Ok(Arc::new(gitea::Gitea::new(name, base_url, token)?))
+}
+
+/// GitHub, or an Enterprise Server at `base_url` (`https://HOST/api/v3`), as the App `app_id` with its private key in
+/// PEM form. Has to be called inside the runtime that it will be used in.
+///
+/// # Errors
+/// [`Error::Auth`] where the key is none, [`Error::Invalid`] where the URL is none that a token may be sent to,
+/// [`Error::Unavailable`] where the system has no root certificates.
+pub fn github_app(
+    name: &str,
+    base_url: Option<&str>,
+    app_id: u64,
+    private_key: &SecretString,
+) -> Result<Arc<dyn Service>, Error> {
+    github::app(name, base_url, app_id, private_key)
+}
+
+/// The same with the token of an account. Errors as for [`github_app`].
+///
+/// # Errors
+/// See above.
+pub fn github_token(
+    name: &str,
+    base_url: Option<&str>,
+    token: &SecretString,
+) -> Result<Arc<dyn Service>, Error> {
+    github::token(name, base_url, token)
 }

@@ -221,8 +221,15 @@ async fn known(c: &mut SqliteConnection, waiting: &Waiting) -> Result<Received, 
 }
 
 /// The oldest deliveries that are not settled, at most `limit` and [`READ_BYTES`], but at least one.
-pub(super) async fn next(readers: &SqlitePool, limit: u32) -> Result<Vec<StoredHook>, StoreError> {
+pub(super) async fn next(
+    readers: &SqlitePool,
+    forge: &str,
+    after: HookId,
+    limit: u32,
+) -> Result<Vec<StoredHook>, StoreError> {
     let sizes: Vec<(i64, i64)> = sqlx::query_as(sql::UNREAD)
+        .bind(forge)
+        .bind(after.0)
         .bind(i64::from(limit))
         .fetch_all(readers)
         .await?;
@@ -235,6 +242,8 @@ pub(super) async fn next(readers: &SqlitePool, limit: u32) -> Result<Vec<StoredH
         last = Some(id);
     }
     let found = sqlx::query_as(sql::HOOKS)
+        .bind(forge)
+        .bind(after.0)
         .bind(last.unwrap_or(0))
         .fetch_all(readers)
         .await?;

@@ -138,8 +138,14 @@ pub trait Store: Acts + Send + Sync {
     /// [`StoreError::TooLarge`] above [`MAX_BODY_BYTES`].
     async fn receive(&self, hook: Hook) -> Result<Received, StoreError>;
 
-    /// The oldest deliveries that are not settled, at most `limit`, and fewer where they are large.
-    async fn next_hooks(&self, limit: u32) -> Result<Vec<StoredHook>, StoreError>;
+    /// The oldest deliveries of a forge after `after` that are not settled, at most `limit`, and fewer where they are
+    /// large.
+    async fn next_hooks(
+        &self,
+        forge: &str,
+        after: HookId,
+        limit: u32,
+    ) -> Result<Vec<StoredHook>, StoreError>;
 
     /// Settles a delivery: read, or ignored for `reason`.
     ///

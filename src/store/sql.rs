@@ -231,11 +231,11 @@ pub(super) const HOOK_REPEATED: &str =
     "update hooks set repeats = repeats + 1 where forge = $1 and sha256 = $2";
 
 /// The oldest that are not read, with their sizes.
-pub(super) const UNREAD: &str =
-    "select id, length(body) from hooks where state = 'new' order by id limit $1";
+pub(super) const UNREAD: &str = "select id, length(body) from hooks \
+     where state = 'new' and forge = $1 and id > $2 order by id limit $3";
 
 pub(super) const HOOKS: &str = "select id, forge, delivery, event, body, received_at from hooks \
-     where state = 'new' and id <= $1 order by id";
+     where state = 'new' and forge = $1 and id > $2 and id <= $3 order by id";
 
 pub(super) const SETTLE_HOOK: &str = "update hooks set settled_at = $2, reason = $3, \
      state = case when cast($3 as text) is null then 'done' else 'ignored' end \

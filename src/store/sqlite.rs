@@ -149,8 +149,13 @@ impl Store for Sqlite {
         self.gathered.receive(&self.writer, hook, now).await
     }
 
-    async fn next_hooks(&self, limit: u32) -> Result<Vec<StoredHook>, StoreError> {
-        hooks::next(&self.readers, limit).await
+    async fn next_hooks(
+        &self,
+        forge: &str,
+        after: HookId,
+        limit: u32,
+    ) -> Result<Vec<StoredHook>, StoreError> {
+        hooks::next(&self.readers, forge, after, limit).await
     }
 
     async fn settle_hook(&self, id: HookId, reason: Option<String>) -> Result<(), CommitError> {

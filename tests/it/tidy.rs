@@ -32,6 +32,7 @@ const LIVES_ONLY_IN: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("git2", &["git"]),
     ("hmac", &["forge"]),
+    ("http_body_util", &["forge"]),
     ("indicatif", &["cli"]),
     ("landlock", &["sandbox"]),
     ("libc", &["sandbox"]),
@@ -369,7 +370,7 @@ const CALLS: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["Instant", "now"],
-        &["app", "cli", "git", "run", "sandbox", "worker"],
+        &["app", "cli", "forge", "git", "run", "sandbox", "worker"],
         "durations are measured where things run",
     ),
     (

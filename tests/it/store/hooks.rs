@@ -36,7 +36,7 @@ async fn stored(store: &dyn Store, delivery: &str, body: &str) -> HookId {
 }
 
 async fn unread(store: &dyn Store) -> Vec<StoredHook> {
-    store.next_hooks(100_000).await.unwrap()
+    store.next_hooks("main", HookId(0), 100_000).await.unwrap()
 }
 
 async fn a_hook_is_stored_once_by_its_id_whatever_became_of_it(w: World) {
@@ -139,11 +139,11 @@ async fn hooks_are_read_in_the_order_they_came_and_as_they_came(w: World) {
     assert_eq!(all[3].hook.event, "issues");
     assert_eq!(all[3].hook.forge, "main");
     assert_eq!(all[4].at.0 - all[0].at.0, 4000);
-    let two = store.next_hooks(2).await.unwrap();
+    let two = store.next_hooks("main", HookId(0), 2).await.unwrap();
     assert_eq!(two, all[..2]);
     store.settle_hook(all[0].id, None).await.unwrap();
-    assert_eq!(store.next_hooks(1).await.unwrap(), all[1..2]);
-    assert_eq!(store.next_hooks(0).await.unwrap(), []);
+    assert_eq!(store.next_hooks("main", HookId(0), 1).await.unwrap(), all[1..2]);
+    assert_eq!(store.next_hooks("main", HookId(0), 0).await.unwrap(), []);
 }
 
 async fn large_hooks_are_given_out_a_few_at_a_time_but_always_one(w: World) {
