@@ -5,14 +5,17 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
+use prentice::app::RemoteRefs;
 use prentice::domain::ident::{CommitId, Time};
+use prentice::forge::{self, Refs as _};
 use prentice::git::{Author, Mirror, Net, PushError, Remote, RemoteError, Rule, Want};
+use prentice::store::Steps;
 use secrecy::SecretString;
 
 use crate::git::{commit, git};
@@ -778,6 +781,146 @@ fn the_credential_is_in_no_argument_of_any_process_and_in_no_file() {
             .all(|seen| seen.authorization.is_some()),
         "sent at once"
     );
+}
+
+// ---- the port of the adapters
+
+/// A forge of one repository, for its address and its credential; whatever else is asked ends the test.
+struct OneRepository {
+    asked: AtomicU64,
+    token: &'static str,
+}
+
+#[async_trait::async_trait]
+impl forge::Service for OneRepository {
+    fn name(&self) -> &str {
+        "one"
+    }
+    fn capabilities(&self) -> forge::Capabilities {
+        forge::Capabilities::default()
+    }
+    async fn whoami(&self) -> Result<forge::Account, forge::Error> {
+        panic!("whoami")
+    }
+    async fn repositories(&self, _: &[String]) -> Result<Vec<forge::Repository>, forge::Error> {
+        panic!("repositories")
+    }
+    async fn repository(&self, _: &str) -> Result<forge::Repository, forge::Error> {
+        panic!("repository")
+    }
+    async fn credential(&self, _: &forge::Repository) -> Result<forge::Credential, forge::Error> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Ok(forge::Credential {
+            user: "bot".to_owned(),
+            secret: SecretString::from(self.token),
+        })
+    }
+    fn forge(&self, _: &forge::Repository, _: Arc<dyn forge::Refs>) -> Arc<dyn forge::Forge> {
+        panic!("forge")
+    }
+    fn conversation(&self, _: &forge::Repository) -> Arc<dyn forge::Conversation> {
+        panic!("conversation")
+    }
+    async fn redeliver(&self, _: Time) -> Result<u32, forge::Error> {
+        panic!("redeliver")
+    }
+}
+
+/// Steps as they are told.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Steps for Told {
+    fn before(&self, what: &str) {
+        self.0.lock().unwrap().push(format!("before {what}"));
+    }
+    fn after(&self, what: &str) {
+        self.0.lock().unwrap().push(format!("after {what}"));
+    }
+}
+
+fn refs(
+    world: &World,
+    url: &str,
+    token: &'static str,
+) -> (RemoteRefs, Arc<OneRepository>, Arc<Told>) {
+    let service = Arc::new(OneRepository {
+        asked: AtomicU64::new(0),
+        token,
+    });
+    let repository = forge::Repository {
+        id: 1,
+        name: "o/r".to_owned(),
+        default_branch: "main".to_owned(),
+        private: true,
+        archived: false,
+        personal: false,
+        clone_url: url.to_owned(),
+        page: String::new(),
+        ours: None,
+    };
+    let told = Arc::new(Told::default());
+    let refs = RemoteRefs::new(service.clone(), repository, world.mirror(), told.clone());
+    (refs, service, told)
+}
+
+#[tokio::test]
+async fn the_port_of_branches_pushes_with_a_lease_and_asks_for_the_credential_each_time() {
+    let world = World::new();
+    let (server, mirror) = (world.serve(), world.mirror());
+    let url = server.url("o/r.git");
+    let (base, ours) = world.result(&mirror, &remote(&url));
+    let (refs, service, told) = refs(&world, &url, TOKEN);
+    let b = "agent/1-x";
+    assert_eq!(refs.branch_head(b).await.unwrap(), None);
+    assert!(!refs.reaches(b, &base).await.unwrap());
+    refs.set_branch(b, &ours, None).await.unwrap();
+    assert_eq!(refs.branch_head(b).await.unwrap().as_ref(), Some(&ours));
+    assert!(refs.reaches(b, &base).await.unwrap());
+    assert!(!refs.reaches("main", &ours).await.unwrap());
+    let next = commit_of_ours(&mirror, &base, "next");
+    let conflict = refs.set_branch(b, &next, Some(&base)).await.unwrap_err();
+    assert!(
+        matches!(&conflict, forge::Error::Conflict { found: Some(at), .. } if *at == ours),
+        "{conflict}"
+    );
+    let conflict = refs.delete_branch(b, &next).await.unwrap_err();
+    assert!(
+        matches!(conflict, forge::Error::Conflict { .. }),
+        "{conflict}"
+    );
+    refs.delete_branch(b, &ours).await.unwrap();
+    refs.delete_branch(b, &ours).await.unwrap();
+    assert_eq!(service.asked.load(Ordering::SeqCst), 10);
+    insta::assert_snapshot!(told.0.lock().unwrap().join("\n"), @"");
+}
+
+#[tokio::test]
+async fn what_the_forge_does_not_permit_is_told_with_the_setting_to_change() {
+    let hook = "#!/bin/sh\necho 'error: GH013: Repository rule violations found for refs/heads/agent/1-x.' >&2\n\
+                echo '- Commits must have verified signatures.' >&2\nexit 1\n";
+    let world = World::with_hook(Some(hook));
+    let (server, mirror) = (world.serve(), world.mirror());
+    let url = server.url("o/r.git");
+    let (_, ours) = world.result(&mirror, &remote(&url));
+    let (refused, _, told) = refs(&world, &url, TOKEN);
+    let error = refused
+        .set_branch("agent/1-x", &ours, None)
+        .await
+        .unwrap_err();
+    insta::assert_snapshot!(error, @"");
+    assert_eq!(
+        told.0.lock().unwrap().len(),
+        1,
+        "a step that failed has no end"
+    );
+    let (wrong, ..) = refs(&world, &url, "not-the-token-at-all");
+    let error = wrong
+        .set_branch("agent/1-x", &ours, None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, forge::Error::Auth { .. }), "{error}");
+    assert!(!error.to_string().contains("not-the-token"), "{error}");
 }
 
 // ---- hostile servers
