@@ -297,7 +297,7 @@ impl LocalRefs {
     }
 }
 
-fn forge_error(error: git::Error) -> forge::Error {
+pub(super) fn forge_error(error: git::Error) -> forge::Error {
     let why = error.to_string();
     match error {
         git::Error::NotFound(what) => forge::Error::Gone { what },

@@ -33,7 +33,7 @@ pub enum Want {
     Commit(CommitId),
 }
 
-/// Most things fetched or looked up at once.
+/// Most things fetched at once.
 const WANT_MAX: usize = 64;
 /// Longest name of a branch.
 const BRANCH_MAX: usize = 250;
@@ -92,7 +92,12 @@ impl Mirror {
             .map(|(at, source)| format!("+{source}:{}", fetched_ref(at)))
             .collect();
         args.extend(specs.iter().map(String::as_str));
-        run(&git, remote, &args, Some(folder.path()))?.done(remote)?;
+        let fetched = run(&git, remote, &args, Some(folder.path()))?.done(remote);
+        if let Err(RemoteError::NotFound(_)) = &fetched {
+            // Nothing is said to be missing by what is no git repository.
+            self.heads(remote)?;
+        }
+        fetched?;
         if super::mirror::bytes_below(folder.path()) > remote.net().bytes {
             return Err(remote.too_large());
         }
@@ -108,38 +113,42 @@ impl Mirror {
         remote: &Remote,
         branches: &[&str],
     ) -> Result<BTreeMap<String, CommitId>, RemoteError> {
-        let wanted = branches.iter().map(|branch| head_ref(branch));
-        let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
-        if wanted.is_empty() || wanted.len() > WANT_MAX {
-            return Err(RemoteError::Unusable(format!(
-                "{} branches are looked up at once, 1 to {WANT_MAX} can be",
-                wanted.len()
-            )));
+        for branch in branches {
+            head_ref(branch)?;
         }
-        let mut args = vec![
+        let mut all = self.heads(remote)?;
+        all.retain(|branch, _| branches.contains(&branch.as_str()));
+        Ok(all)
+    }
+
+    /// All branches of the forge. There is always one: what git takes from a page that is empty, or on one line, is
+    /// a repository without any, and no branch may be thought deleted because a proxy asked for a login.
+    fn heads(&self, remote: &Remote) -> Result<BTreeMap<String, CommitId>, RemoteError> {
+        let args = [
             "ls-remote",
             "--quiet",
             "--heads",
             "--end-of-options",
             remote.url(),
         ];
-        args.extend(wanted.iter().map(String::as_str));
         let said = run(&self.program()?, remote, &args, None)?.done(remote)?;
-        let mut found = BTreeMap::new();
-        for line in said.lines() {
-            let Some((id, name)) = line.split_once('\t') else {
-                continue;
-            };
-            // A pattern also matches the end of longer names.
-            if let (Ok(id), Some(branch), true) = (
-                id.parse(),
-                name.strip_prefix("refs/heads/"),
-                wanted.iter().any(|wanted| wanted == name),
-            ) {
-                found.insert(branch.to_owned(), id);
-            }
+        let heads: BTreeMap<String, CommitId> = said
+            .lines()
+            .filter_map(|line| {
+                let (id, name) = line.split_once('\t')?;
+                let branch = name.strip_prefix("refs/heads/")?;
+                Some((branch.to_owned(), id.parse().ok()?))
+            })
+            .collect();
+        if heads.is_empty() {
+            return Err(RemoteError::Retry {
+                why: format!(
+                    "{} has no branch at all, or is no git repository",
+                    remote.url()
+                ),
+            });
         }
-        Ok(found)
+        Ok(heads)
     }
 
     /// Makes the branch `branch` of the forge point to `commit`, only from `expected` (`None` = there is none). One that

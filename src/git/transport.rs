@@ -17,7 +17,7 @@
 //! anybody, speak anything but the scheme of the URL.
 //!
 //! One command ends within its time or is killed with its process group; what it says and
-//! what it fetches is capped. A host that is killed leaves git to end by its own silence limit.
+//! what it fetches is capped. When this program is killed, git dies with it.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -27,7 +27,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, prlimit, waitid,
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process_group,
+    set_parent_process_death_signal, setrlimit, waitid,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -76,8 +77,10 @@ impl Default for Net {
 
 /// Longest URL.
 const URL_MAX: usize = 2000;
-/// What git and the forge together may say.
+/// What git and the forge may say besides.
 const SAID_CAP: u64 = 1 << 20;
+/// What git may put out: the list of all branches.
+const OUT_CAP: u64 = 16 << 20;
 /// How much of it is looked at when it failed, from its end.
 const SORTED_CAP: u64 = 64 << 10;
 /// How much of it a person is shown.
@@ -272,7 +275,9 @@ pub(super) fn run(
     let file = || tempfile::tempfile_in(git.empty()).map_err(disk("create a file in", git.empty()));
     let clone = |f: &File| f.try_clone().map_err(disk("use", git.empty()));
     let (mut out, mut err) = (file()?, file()?);
-    let child = command(git, remote, args)
+    let mut command = command(git, remote, args);
+    bound(&mut command, remote.net.bytes);
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::from(clone(&out)?))
         .stderr(Stdio::from(clone(&err)?))
@@ -280,7 +285,6 @@ pub(super) fn run(
         .spawn()
         .map_err(|e| Error::Unsupported(format!("cannot start `git`: {e}; install git")))?;
     let mut group = Group { child, over: false };
-    group.limit(remote.net.bytes);
     let too_full = || filled.is_some_and(|folder| bytes_below(folder) >= remote.net.bytes);
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
@@ -293,11 +297,15 @@ pub(super) fn run(
             return Err(RemoteError::Retry { why });
         }
         let length = |f: &File| f.metadata().map_or(0, |m| m.len());
-        if length(&out) + length(&err) > SAID_CAP {
+        if length(&out) > OUT_CAP || length(&err) > SAID_CAP {
             return Err(RemoteError::Unusable(format!(
                 "the forge at {} answers git with more text than {}",
                 remote.url,
-                text::size(SAID_CAP)
+                text::size(if length(&err) > SAID_CAP {
+                    SAID_CAP
+                } else {
+                    OUT_CAP
+                })
             )));
         }
         if too_full() {
@@ -312,12 +320,7 @@ pub(super) fn run(
         return Err(remote.too_large());
     }
     let (out, err) = (&mut out, &mut err);
-    let cap = if status.success() {
-        SAID_CAP
-    } else {
-        SORTED_CAP
-    };
-    let (out, err) = tail(out, cap)
+    let (out, err) = tail(out, OUT_CAP)
         .and_then(|o| Ok((o, tail(err, SORTED_CAP)?)))
         .map_err(disk("read in", git.empty()))?;
     Ok(Said { status, out, err })
@@ -360,6 +363,36 @@ fn command(git: &Hardened, remote: &Remote, args: &[&str]) -> Command {
     command
 }
 
+/// What limits git from its first instruction on, and whatever it starts; and that it dies with the thread that waits
+/// for it, so with this program.
+#[expect(
+    unsafe_code,
+    reason = "limits that are set later come too late for what git starts at once"
+)]
+fn bound(command: &mut Command, bytes: u64) {
+    let limits = [
+        (Resource::Core, 0),
+        (Resource::Data, MEMORY),
+        (Resource::Fsize, bytes.max(OUT_CAP)),
+    ];
+    let set = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        for (resource, value) in limits {
+            let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+            let value = Some(value.min(most));
+            let both = Rlimit {
+                current: value,
+                maximum: value,
+            };
+            setrlimit(resource, both)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes three system calls, on values that it holds itself: it
+    // allocates nothing, takes no lock and touches no memory of another thread.
+    unsafe { command.pre_exec(set) };
+}
+
 fn tail(file: &mut File, cap: u64) -> std::io::Result<String> {
     let length = file.metadata()?.len();
     file.seek(std::io::SeekFrom::Start(length.saturating_sub(cap)))?;
@@ -377,24 +410,6 @@ struct Group {
 impl Group {
     fn pid(&self) -> Option<Pid> {
         Pid::from_raw(self.child.id().cast_signed())
-    }
-
-    /// What it starts inherits these. It cannot be told before it runs, and does nothing but start up within that
-    /// moment; the size of a fetch is looked at besides.
-    fn limit(&self, bytes: u64) {
-        let limits = [
-            (Resource::Core, 0),
-            (Resource::Data, MEMORY),
-            (Resource::Fsize, bytes.max(SAID_CAP)),
-        ];
-        for (resource, value) in limits {
-            let both = Rlimit {
-                current: Some(value),
-                maximum: Some(value),
-            };
-            // Refused only where a lower limit holds already, or it has ended.
-            let _ = prlimit(self.pid(), resource, both);
-        }
     }
 
     /// Whether the first process has ended. It is not collected yet, so that its number still names the group.

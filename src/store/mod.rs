@@ -23,6 +23,7 @@ mod rows;
 mod sql;
 mod sqlite;
 mod types;
+mod verdicts;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ pub use types::{
     Input, InputId, Job, JobKind, JobState, JournalLine, MakeTask, Outcome, Pending, Record,
     TaskFilter, Version,
 };
+pub use verdicts::{Begun, Question, Verdicts};
 
 /// The clock of the store: the only source of [`Time`]. `app` implements it, tests own theirs.
 pub trait Clock: Send + Sync {
@@ -108,7 +110,7 @@ pub async fn open(
 /// The record of everything. Each method is one transaction, durable when it returns. A
 /// caller that drops the future of a write does not undo it.
 #[async_trait]
-pub trait Store: Acts + Send + Sync {
+pub trait Store: Acts + Verdicts + Send + Sync {
     // Inbox.
 
     /// Appends to the inbox. A key that was seen before appends nothing and gives the row

@@ -75,7 +75,7 @@ fn git_command(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn git(dir: &Path, args: &[&str]) -> String {
+pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
     output(&mut git_command(dir, args))
 }
 
@@ -94,7 +94,7 @@ fn put(path: &Path, text: impl AsRef<[u8]>) {
     fs::write(path, text).unwrap();
 }
 
-fn commit(dir: &Path, files: &[(&str, &str)]) -> CommitId {
+pub(crate) fn commit(dir: &Path, files: &[(&str, &str)]) -> CommitId {
     for (name, text) in files {
         put(&dir.join(name), text);
     }

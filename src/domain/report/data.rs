@@ -88,7 +88,7 @@ pub fn checks(task: &Task) -> Vec<CheckReport> {
     all
 }
 
-fn verify_state(evidence: &[CheckEvidence]) -> (CheckState, String) {
+pub(super) fn verify_state(evidence: &[CheckEvidence]) -> (CheckState, String) {
     let red: Vec<&CheckEvidence> = evidence
         .iter()
         .filter(|check| check.required && !passes(check.verdict()))

@@ -17,6 +17,7 @@ mod stopped;
 mod table;
 mod terminal;
 mod turn;
+mod verdict;
 
 pub use data::{CheckReport, CheckState, checks, label};
 pub use journal::{journal_line, not_now, step_words};
@@ -25,6 +26,7 @@ pub use pull::{PULL_MAX, commit_message, pull_body, pull_title};
 pub use status::{STATUS_MAX, status};
 pub use terminal::{summary_lines, verify_lines};
 pub use turn::notice;
+pub use verdict::{Asked, Refereeing, verdict, verdict_checks, verdict_line};
 
 use page::{Page, chars, count, last_lines, line, span};
 

@@ -229,7 +229,7 @@ fn verification(page: &mut Page, task: &Task, result: &RunResult) {
     }
 }
 
-fn check_row(check: &CheckEvidence) -> String {
+pub(super) fn check_row(check: &CheckEvidence) -> String {
     let time = telling(&check.head).map_or("–".to_owned(), |seen| duration(seen.duration_ms));
     format!(
         "| {} | {} | {} | {} | {time} | {} | {} |",

@@ -43,3 +43,22 @@ create table notes (
 );
 
 create index tasks_of_issue on tasks (forge, repository, number);
+
+-- What the referee is asked about pull requests: one row each, the newest question counts.
+create table verdicts (
+    forge       text   not null check (forge <> ''),
+    repository  bigint not null,
+    pull        bigint not null check (pull >= 1),
+    head        text   not null check (length(head) >= 40),
+    base_branch text   not null check (base_branch <> ''),
+    asker       text   not null,
+    asked_at    bigint not null,
+    state       text   not null check (state in ('queued', 'running', 'done')),
+    -- Times that it was begun for this question.
+    attempts    bigint not null default 0 check (attempts >= 0),
+    outcome     text,
+    primary key (forge, repository, pull),
+    check ((state = 'done') = (outcome is not null))
+);
+
+create index verdicts_open on verdicts (asked_at) where state <> 'done';
