@@ -11,7 +11,10 @@
 
 mod comments;
 mod pulls;
+mod referee;
 mod start;
+
+pub(crate) use referee::show_verdict;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -150,7 +150,7 @@ fn setting(kind: Rule) -> &'static str {
 }
 
 /// What the network came to, in the words of the forge's port.
-fn remote_error(error: RemoteError) -> forge::Error {
+pub(super) fn remote_error(error: RemoteError) -> forge::Error {
     let why = error.to_string();
     match error {
         RemoteError::NotFound(what) => forge::Error::Gone { what },

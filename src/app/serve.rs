@@ -448,8 +448,8 @@ impl Looker {
             .collect();
         for (id, begun) in done {
             let forge = self.name.clone();
-            let looked = self.store.looked(&RepositoryKey { forge, id }, begun);
-            if let Err(why) = looked.await {
+            let key = RepositoryKey { forge, id };
+            if let Err(why) = self.store.looked(&key, begun).await {
                 tracing::error!(forge = self.name, %why, "a cursor was not moved");
             }
             swept.remove(&id);

@@ -10,18 +10,19 @@ use async_trait::async_trait;
 use super::AppError;
 use super::local::{Machine, bench};
 use super::prepare::governing;
-use super::remote::RemoteRefs;
+use super::remote::{RemoteRefs, remote_error};
 use crate::agent::Agent;
 use crate::config::{Origins, Server};
 use crate::domain::ident::{CommitId, TaskId};
-use crate::domain::report::{self, Voice};
-use crate::domain::settings::Settings;
+use crate::domain::report::Voice;
+use crate::domain::settings::{Settings, Trigger};
 use crate::domain::task::{AgentSpec, NewTask, Task};
 use crate::forge::{self, Account, Forge, Repository, Service};
 use crate::git::{self, Mirror, Remote, RemoteError, Want};
 use crate::intake::{Desk, Ground, GroundError};
 use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
 use crate::sandbox::toolchains::{self, Toolchains};
+use crate::store::RepositoryKey;
 use crate::worker::World;
 
 /// Least time between two edits of a status comment that tell of progress.
@@ -96,7 +97,23 @@ impl Forges {
         Some((connected, repository))
     }
 
-    fn mirror_of(&self, forge: &str, id: i64) -> Result<Mirror, git::Error> {
+    /// A repository and its forge, by the forge's name and the repository's id.
+    pub(super) fn at(&self, forge: &str, id: i64) -> Option<(Arc<dyn Service>, Repository)> {
+        let connected = self.connected.get(forge)?;
+        let known = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        let repository = known.get(&(forge.to_owned(), id)).cloned()?;
+        Some((Arc::clone(&connected.service), repository))
+    }
+
+    /// What commands begin with in a repository, as last read.
+    pub(super) fn prefix(&self, key: &RepositoryKey) -> String {
+        let grounds = self.grounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let ground = grounds.get(&(key.forge.clone(), key.id));
+        let settings = ground.map(|(_, ground)| ground.settings.trigger.prefix.clone());
+        settings.unwrap_or_else(|| Trigger::default().prefix)
+    }
+
+    pub(super) fn mirror_of(&self, forge: &str, id: i64) -> Result<Mirror, git::Error> {
         let folder = format!("{forge}-{id}");
         Mirror::open_or_create(&self.machine.data.join("repos").join(folder))
     }
@@ -117,7 +134,7 @@ impl Forges {
     }
 
     /// What a served repository's commands may use: what the operator names, and the system.
-    fn toolchains(&self) -> Toolchains {
+    pub(super) fn toolchains(&self) -> Toolchains {
         let path = ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned());
         let env = BTreeMap::from([path]);
         let mut found = toolchains::find(&env, Path::new("/"), Path::new(REPOSITORY_INSIDE));
@@ -258,24 +275,10 @@ impl World for Forges {
     }
 
     async fn reviewers(&self, task: &Task) -> Result<Vec<String>, RunError> {
-        if task.issue.repository_id.is_none() {
-            return Ok(Vec::new());
-        }
-        let place = self.place(task)?;
-        let us = self
-            .known(task)
-            .map_or("", |(connected, _)| connected.us.login.as_str());
-        let (mirror, base) = (place.mirror, task.base.clone());
-        let owners = tokio::task::spawn_blocking(move || {
-            report::CODEOWNERS_PLACES.iter().find_map(|path| {
-                let path = crate::domain::ident::RepoPath::from(*path);
-                mirror.file_at(&base, &path, OWNERS_CAP).ok().flatten()
-            })
-        });
-        let owners = owners
-            .await
-            .map_err(|why| RunError::Broken(why.to_string()))?;
-        Ok(report::reviewers(task, owners.as_deref(), us))
+        let us = self.known(task).map(|(connected, _)| connected.us.login.clone());
+        let wanted = task.brief.reviewer.as_ref().unwrap_or(&task.requester);
+        let is_us = us.is_none_or(|us| us.eq_ignore_ascii_case(wanted));
+        Ok(if is_us { Vec::new() } else { vec![wanted.clone()] })
     }
 
     fn pace_secs(&self, task: &Task) -> u64 {
@@ -326,9 +329,6 @@ impl forge::Refs for NoRefs {
     }
 }
 
-/// Largest file of code owners.
-const OWNERS_CAP: u64 = 3 << 20;
-
 /// What intake asks about one forge.
 pub(super) struct ForgeDesk {
     pub(super) forges: Arc<Forges>,
@@ -365,7 +365,7 @@ impl Desk for ForgeDesk {
                 let fetched = steps.around("mirror base", || {
                     mirror.fetch_remote(&remote, &[Want::Branch(branch.to_owned())])
                 });
-                let commits = fetched.map_err(|why| ground_error(&why))?;
+                let commits = fetched.map_err(ground_error)?;
                 let missing = || GroundError::Host(format!("branch {branch} gave no commit"));
                 commits.into_iter().next().ok_or_else(missing)
             };
@@ -420,7 +420,7 @@ impl Desk for ForgeDesk {
         let branch = name.to_owned();
         let heads = tokio::task::spawn_blocking(move || mirror.remote_heads(&remote, &[&branch]));
         let heads = heads.await.map_err(|why| unavailable(&why))?;
-        let heads = heads.map_err(|why| super::remote::forge_error(&why))?;
+        let heads = heads.map_err(remote_error)?;
         Ok(!heads.is_empty())
     }
 
@@ -429,8 +429,8 @@ impl Desk for ForgeDesk {
     }
 }
 
-fn ground_error(error: &RemoteError) -> GroundError {
-    GroundError::Forge(super::remote::forge_error(error))
+fn ground_error(error: RemoteError) -> GroundError {
+    GroundError::Forge(remote_error(error))
 }
 
 fn unavailable(why: &dyn std::fmt::Display) -> forge::Error {

@@ -12,10 +12,11 @@ use super::request::signalled;
 use super::{App, AppError, Said};
 use crate::domain::event::Event;
 use crate::domain::gates::{self, Outcome};
-use crate::domain::ident::TaskId;
-use crate::domain::settings::ChecksFrom;
+use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::settings::{ChecksFrom, Settings};
 use crate::domain::task::{Claims, Failure, RunFacts, RunResult};
-use crate::run::{self, Halt, News, RunError, Watch};
+use crate::run::{self, Bench, Halt, News, RunError, Watch};
+use crate::sandbox::Facts;
 
 /// What `verify` is asked to do.
 pub struct VerifyOrder {
@@ -85,7 +86,6 @@ impl App {
         for line in &chains.told {
             say(line);
         }
-        let told = chains.told.clone();
         let layers = scratch.path().join("layers");
         let bench = bench(
             &self.sandbox,
@@ -105,57 +105,72 @@ impl App {
         let teller = Teller {
             told: self.told.clone(),
         };
-        let judged =
-            run::judge_commits(&bench, &prepared.settings, (&base, &head), &teller, halted).await;
+        let settings = &prepared.settings;
+        let judged = referee(&bench, settings, (base, head), &facts, &teller, halted).await;
         guard.abort();
-        let mut result = RunResult {
-            head,
-            base,
-            files: Vec::new(),
-            evidence: Vec::new(),
-            findings: Vec::new(),
-            claims: Claims::default(),
-            droppings: Vec::new(),
-            facts: RunFacts {
-                workspace: facts.method.name().to_owned(),
-                prepare_ms: facts.prepare_ms,
-                launcher: facts.launcher.to_owned(),
-                limits_tier: facts.limits.name().to_owned(),
-                told,
-                ..RunFacts::default()
+        judged.map_err(|error| match error {
+            RunError::Host(why) => AppError::Host(Said::lower(&why)),
+            RunError::Lost => AppError::Interrupted {
+                code: self.interrupted().unwrap_or(130),
+                what: Said::new("interrupted", "nothing was kept"),
             },
-        };
-        let failure = match judged {
-            Ok(Ok(judged)) => {
-                result.files = judged.files;
-                result.evidence = judged.evidence;
-                result.findings = judged.findings;
-                crate::domain::decide::verdict(&result)
-            }
-            Ok(Err((failure, evidence))) => {
-                result.evidence = evidence;
-                Some(failure)
-            }
-            Err(RunError::Host(why)) => return Err(AppError::Host(Said::lower(&why))),
-            Err(RunError::Lost) => {
-                return Err(AppError::Interrupted {
-                    code: self.interrupted().unwrap_or(130),
-                    what: Said::new("interrupted", "nothing was kept"),
-                });
-            }
-            Err(RunError::Broken(why)) => return Err(AppError::Internal(Said::plain(why))),
-        };
-        let asks = gates::outcome(&result.findings) == Outcome::Ask;
-        Ok(Refereed {
-            result,
-            failure,
-            asks,
+            RunError::Broken(why) => AppError::Internal(Said::plain(why)),
         })
     }
 }
 
-struct Teller {
-    told: super::Told,
+/// What two commits are worth beside each other.
+///
+/// # Errors
+/// [`RunError`]; a red verdict is none.
+pub(super) async fn referee(
+    bench: &Bench,
+    settings: &Settings,
+    (base, head): (CommitId, CommitId),
+    facts: &Facts,
+    watch: &dyn Watch,
+    halted: watch::Receiver<Option<Halt>>,
+) -> Result<Refereed, RunError> {
+    let judged = run::judge_commits(bench, settings, (&base, &head), watch, halted).await?;
+    let mut result = RunResult {
+        head,
+        base,
+        files: Vec::new(),
+        evidence: Vec::new(),
+        findings: Vec::new(),
+        claims: Claims::default(),
+        droppings: Vec::new(),
+        facts: RunFacts {
+            workspace: facts.method.name().to_owned(),
+            prepare_ms: facts.prepare_ms,
+            launcher: facts.launcher.to_owned(),
+            limits_tier: facts.limits.name().to_owned(),
+            told: bench.toolchains.told.clone(),
+            ..RunFacts::default()
+        },
+    };
+    let failure = match judged {
+        Ok(judged) => {
+            result.files = judged.files;
+            result.evidence = judged.evidence;
+            result.findings = judged.findings;
+            crate::domain::decide::verdict(&result)
+        }
+        Err((failure, evidence)) => {
+            result.evidence = evidence;
+            Some(failure)
+        }
+    };
+    let asks = gates::outcome(&result.findings) == Outcome::Ask;
+    Ok(Refereed {
+        result,
+        failure,
+        asks,
+    })
+}
+
+pub(super) struct Teller {
+    pub(super) told: super::Told,
 }
 
 #[async_trait]

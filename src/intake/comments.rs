@@ -16,7 +16,7 @@ const OVERLAP_SECS: u64 = 24 * 60 * 60;
 const READER_SECS: u64 = 10 * 60;
 
 /// What a comment comes to.
-struct Answer {
+pub(super) struct Answer {
     reaction: Option<Reaction>,
     reply: Option<String>,
     /// For records.
@@ -24,7 +24,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(reaction: Reaction, reply: Option<String>, outcome: impl Into<String>) -> Self {
+    pub(super) fn new(reaction: Reaction, reply: Option<String>, outcome: impl Into<String>) -> Self {
         Self {
             reaction: Some(reaction),
             reply,
@@ -213,7 +213,7 @@ impl Intake {
                     Began::Told(text) => Answer::new(Reaction::Confused, Some(text.clone()), text),
                 })
             }
-            Command::Verify => self.referee(scene, actor, comment).await,
+            Command::Verify => self.referee(scene, actor, prefix).await,
             other => {
                 let Some(task) = task.filter(|task| !task.is_final()) else {
                     let text = format!(

@@ -1,0 +1,277 @@
+//! The referee on pull requests of forges: one question after the other, told in one comment that is edited.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::local::bench;
+use super::prepare::{Prepared, governing};
+use super::served::{Forges, remote};
+use super::verify::{Refereed, Teller, referee};
+use crate::domain::ident::CommitId;
+use crate::domain::report::{self, CheckReport, CheckState, Refereeing};
+use crate::domain::settings::ChecksFrom;
+use crate::forge::{self, Conversation, Repository};
+use crate::git::{Mirror, Remote, Want};
+use crate::intake::show_verdict;
+use crate::run::{Halt, RunError};
+use crate::store::{Begun, Clock, Question, Store};
+
+/// Times that a question is begun before it is given up.
+const MOST_ATTEMPTS: u32 = 3;
+
+/// How long to wait after trouble before the next question.
+const AFTER_TROUBLE: Duration = Duration::from_secs(20);
+
+/// Works on the referee's questions.
+pub(super) struct Referee {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) forges: Arc<Forges>,
+    pub(super) told: super::Told,
+}
+
+/// Why a question was not answered.
+enum Trouble {
+    /// Later it may be.
+    Later(String),
+    /// It cannot be; this is told.
+    Never(String),
+}
+
+impl From<forge::Error> for Trouble {
+    fn from(error: forge::Error) -> Self {
+        match error {
+            forge::Error::Retry { .. } | forge::Error::Unavailable { .. } => {
+                Self::Later(error.to_string())
+            }
+            other => Self::Never(other.to_string()),
+        }
+    }
+}
+
+impl From<RunError> for Trouble {
+    fn from(error: RunError) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+impl Referee {
+    /// Until `stop`; what is under way then is queued again.
+    pub(super) async fn work(self, stop: CancellationToken) {
+        let mut changes = self.store.changes();
+        if let Err(why) = self.store.requeue_verdicts().await {
+            tracing::error!(%why, "the referee cannot read its queue");
+        }
+        while !stop.is_cancelled() {
+            changes.borrow_and_update();
+            let begun = match self.store.begin_verdict().await {
+                Ok(begun) => begun,
+                Err(why) => {
+                    tracing::error!(%why, "the referee cannot read its queue");
+                    None
+                }
+            };
+            let Some(begun) = begun else {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    _ = changes.changed() => {}
+                }
+                continue;
+            };
+            let (halt, halted) = watch::channel(None);
+            let judging = self.one(&begun, halted);
+            tokio::pin!(judging);
+            let done = tokio::select! {
+                done = &mut judging => done,
+                () = stop.cancelled() => {
+                    halt.send_replace(Some(Halt::Stop));
+                    Err(Trouble::Later("the server was stopped".to_owned()))
+                }
+            };
+            self.ended(&begun, done, &stop).await;
+        }
+    }
+
+    async fn ended(&self, begun: &Begun, done: Result<(), Trouble>, stop: &CancellationToken) {
+        let question = &begun.question;
+        let why = match done {
+            Ok(()) => return,
+            Err(Trouble::Later(why)) if begun.attempts < MOST_ATTEMPTS || stop.is_cancelled() => {
+                tracing::warn!(pull = question.pull, %why, "the referee tries again");
+                if let Err(why) = self.store.hand_back_verdict(question).await {
+                    tracing::error!(%why, "a question was not handed back");
+                }
+                let _ = tokio::time::timeout(AFTER_TROUBLE, stop.cancelled()).await;
+                return;
+            }
+            Err(Trouble::Later(why) | Trouble::Never(why)) => why,
+        };
+        tracing::warn!(pull = question.pull, %why, "the referee gives up");
+        if let Some((conversation, _, _)) = self.place(question) {
+            let how = Refereeing::Broken { why: &why };
+            if let Err(error) = self.show(question, conversation.as_ref(), how, None).await {
+                tracing::warn!(pull = question.pull, %error, "it could not be told");
+            }
+            let check = check(&question.head, CheckState::Neutral, "could not be judged");
+            let _ = conversation.set_check(&check, None).await;
+        }
+        let answered = self.store.answer_verdict(question, &format!("not judged: {why}"));
+        if let Err(why) = answered.await {
+            tracing::error!(%why, "an answer was not kept");
+        }
+    }
+
+    /// Judges one, and tells it.
+    async fn one(
+        &self,
+        begun: &Begun,
+        halted: watch::Receiver<Option<Halt>>,
+    ) -> Result<(), Trouble> {
+        let question = &begun.question;
+        let (conversation, repository, service) = self.place(question).ok_or_else(|| {
+            Trouble::Never("the repository is not served any more".to_owned())
+        })?;
+        let since = self.clock.now();
+        let how = Refereeing::Running { since };
+        self.show(question, conversation.as_ref(), how, None).await?;
+        let pending = check(&question.head, CheckState::Pending, "the checks run");
+        conversation.set_check(&pending, None).await?;
+
+        let mirror = self.forges.mirror_of(&question.repository.forge, repository.id);
+        let mirror = mirror.map_err(|why| Trouble::Later(why.to_string()))?;
+        let remote = remote(service.as_ref(), &repository).await?;
+        let fetched = self.fetch(question, &repository, &mirror, remote).await?;
+        let (rules, base) = fetched;
+        let prepared = self.rules(&mirror, &rules).await?;
+        if prepared.settings.checks_from == ChecksFrom::Nowhere {
+            return Err(Trouble::Never(
+                "nothing says how to verify this repository; add a [[verify]] to .github/prentice.toml on the default \
+                 branch"
+                    .to_owned(),
+            ));
+        }
+        let machine = &self.forges.machine;
+        let facts = machine.sandbox.probe().await;
+        let facts = facts.map_err(|why| Trouble::Later(why.to_string()))?;
+        let scratch = self.scratch(question);
+        let bench = bench(
+            &machine.sandbox,
+            (&machine.store, &machine.steps),
+            mirror,
+            self.forges.toolchains(),
+            scratch.clone(),
+            &machine.env,
+        );
+        let teller = Teller {
+            told: self.told.clone(),
+        };
+        let commits = (base, question.head.clone());
+        let judged = referee(&bench, &prepared.settings, commits, &facts, &teller, halted).await;
+        let removed = tokio::task::spawn_blocking(move || crate::sandbox::remove(&scratch)).await;
+        if let Ok(Err(why)) = removed {
+            tracing::warn!(%why, "layers of the referee stay");
+        }
+        let Refereed {
+            result, failure, ..
+        } = judged?;
+        let failure = failure.as_ref();
+        let line = report::verdict_line(&result, failure);
+        // Told first: a kill between the two tells it once more, in the same comment.
+        let how = Refereeing::Judged {
+            result: &result,
+            failure,
+        };
+        let file = prepared.settings.file.as_deref();
+        self.show(question, conversation.as_ref(), how, file).await?;
+        for check in report::verdict_checks(&result, failure) {
+            conversation.set_check(&check, None).await?;
+        }
+        let answered = self.store.answer_verdict(question, &line).await;
+        answered.map_err(|why| Trouble::Later(why.to_string()))?;
+        Ok(())
+    }
+
+    /// Commits of the rules and of the base to judge against; the head is in the mirror then.
+    async fn fetch(
+        &self,
+        question: &Question,
+        repository: &Repository,
+        mirror: &Mirror,
+        remote: Remote,
+    ) -> Result<(CommitId, CommitId), Trouble> {
+        let (mirror, head) = (mirror.clone(), question.head.clone());
+        let (default, base) = (repository.default_branch.clone(), question.base_branch.clone());
+        let pull = question.pull;
+        let steps = Arc::clone(&self.forges.machine.steps);
+        let fetched = tokio::task::spawn_blocking(move || {
+            let wants = [Want::Branch(default), Want::Branch(base), Want::Pull(pull)];
+            let found = steps.around("mirror base", || mirror.fetch_remote(&remote, &wants));
+            let found = found.map_err(super::remote::remote_error)?;
+            let [rules, base, newest] = found.as_slice() else {
+                return Err(Trouble::Never("the forge gave other commits".to_owned()));
+            };
+            // Pushed to since it was asked: what was asked is judged, as long as it is there.
+            if *newest != head && !mirror.is_ancestor(&head, newest).unwrap_or(false) {
+                let what = "the commit that was asked about is gone: the branch was pushed over";
+                return Err(Trouble::Never(what.to_owned()));
+            }
+            let base = mirror.merge_base(base, &head);
+            let base = base.map_err(|why| Trouble::Never(why.to_string()))?;
+            Ok((rules.clone(), base))
+        });
+        fetched.await.map_err(|why| Trouble::Later(why.to_string()))?
+    }
+
+    /// The rules of the default branch, never those of the pull request.
+    async fn rules(&self, mirror: &Mirror, commit: &CommitId) -> Result<Prepared, Trouble> {
+        let (mirror, commit) = (mirror.clone(), commit.clone());
+        let (server, origins) = (self.forges.server.clone(), self.forges.origins.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            governing(&mirror, &commit, &[], (&server, &origins)).map_err(|error| match error {
+                super::AppError::Config(mistakes) => Trouble::Never(mistakes.to_string()),
+                other => Trouble::Later(other.to_string()),
+            })
+        });
+        read.await.map_err(|why| Trouble::Later(why.to_string()))?
+    }
+
+    fn place(
+        &self,
+        question: &Question,
+    ) -> Option<(Arc<dyn Conversation>, Repository, Arc<dyn forge::Service>)> {
+        let key = &question.repository;
+        let (service, repository) = self.forges.at(&key.forge, key.id)?;
+        Some((service.conversation(&repository), repository, service))
+    }
+
+    async fn show(
+        &self,
+        question: &Question,
+        conversation: &dyn Conversation,
+        how: Refereeing<'_>,
+        rules: Option<&str>,
+    ) -> Result<(), forge::Error> {
+        let prefix = self.forges.prefix(&question.repository);
+        let asked = (question, prefix.as_str(), rules);
+        show_verdict(self.store.as_ref(), asked, conversation, how).await
+    }
+
+    fn scratch(&self, question: &Question) -> PathBuf {
+        let key = &question.repository;
+        let name = format!("verify-{}-{}-{}", key.forge, key.id, question.pull);
+        self.forges.machine.data.join("work").join(name)
+    }
+}
+
+fn check(head: &CommitId, state: CheckState, title: &str) -> CheckReport {
+    CheckReport {
+        name: "prentice / verify".to_owned(),
+        sha: head.clone(),
+        state,
+        title: title.to_owned(),
+    }
+}
