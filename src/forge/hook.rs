@@ -137,10 +137,10 @@ static GITEA: Names = Names {
 ///
 /// # Errors
 /// [`Unsigned`], which holds nothing of what was sent.
-pub fn verify(
+pub fn verify<'h>(
     kind: Kind,
     secret: &SecretString,
-    header: &dyn Fn(&str) -> Option<&str>,
+    header: &dyn Fn(&str) -> Option<&'h str>,
     body: &[u8],
 ) -> Result<Signed, Unsigned> {
     claim(kind, header)?.prove(secret, body)
@@ -150,7 +150,10 @@ pub fn verify(
 ///
 /// # Errors
 /// Everything but [`Unsigned::Wrong`].
-pub fn claim(kind: Kind, header: &dyn Fn(&str) -> Option<&str>) -> Result<Claimed, Unsigned> {
+pub fn claim<'h>(
+    kind: Kind,
+    header: &dyn Fn(&str) -> Option<&'h str>,
+) -> Result<Claimed, Unsigned> {
     let names = match kind {
         Kind::GitHub => &GITHUB,
         Kind::Gitea => &GITEA,
@@ -389,11 +392,7 @@ struct SenderPart {
 /// is somebody's word: whoever reads the hint asks the forge.
 #[must_use]
 pub fn parse(kind: Kind, event: &str, body: &[u8]) -> Read {
-    let table = match kind {
-        Kind::GitHub => GITHUB_EVENTS,
-        Kind::Gitea => GITEA_EVENTS,
-    };
-    let Some((_, about, actions)) = table.iter().find(|(name, ..)| *name == event) else {
+    let Some((_, about, actions)) = table(kind).iter().find(|(name, ..)| *name == event) else {
         let name: String = event.chars().take(NAME_MAX).collect();
         return Read::Ignored(match name.as_str() {
             "ping" => "a ping: deliveries arrive here".to_owned(),
@@ -498,4 +497,18 @@ fn hint(about: About, payload: Payload) -> Result<Read, &'static str> {
         comment,
         words,
     })))
+}
+
+/// The name of an event as we write it, where it is one that we look at: other names are whatever was sent.
+#[must_use]
+pub fn known_event(kind: Kind, event: &str) -> Option<&'static str> {
+    let known = table(kind).iter().map(|(name, ..)| *name);
+    known.chain(["ping"]).find(|name| *name == event)
+}
+
+fn table(kind: Kind) -> Table {
+    match kind {
+        Kind::GitHub => GITHUB_EVENTS,
+        Kind::Gitea => GITEA_EVENTS,
+    }
 }

@@ -32,6 +32,8 @@ const LIVES_ONLY_IN: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("git2", &["git"]),
     ("hmac", &["forge"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
     ("indicatif", &["cli"]),
     ("landlock", &["sandbox"]),
     ("libc", &["sandbox"]),
