@@ -20,6 +20,7 @@
 //! | [`run`] | one run of a task: workspace, base, agent, import, gates, head, evidence | domain, config, git, traits of store, sandbox, agent |
 //! | [`intake`] | what people do on a forge, read anew and taken up once, as events | domain, config, git, run, sweep, traits of forge and store |
 //! | [`worker`], [`sweep`] | the two loops; asking the world what is true | domain, config, git, run, the traits above |
+//! | [`web`] | deliveries of forges taken, health, metrics: verified, stored, answered | domain, store (trait), forge's hook entry |
 //! | [`app`] | composition root: builds the ports, owns clock and randomness | everything above |
 //! | [`cli`] | words typed and words printed | app, config, domain |
 //!
@@ -46,4 +47,5 @@ pub mod run;
 pub mod sandbox;
 pub mod store;
 pub mod sweep;
+pub mod web;
 pub mod worker;

@@ -119,8 +119,8 @@ impl Referee {
             let check = check(&question.head, CheckState::Neutral, "could not be judged");
             let _ = conversation.set_check(&check, None).await;
         }
-        let answered = self.store.answer_verdict(question, &format!("not judged: {why}"));
-        if let Err(why) = answered.await {
+        let outcome = format!("not judged: {why}");
+        if let Err(why) = self.store.answer_verdict(question, &outcome).await {
             tracing::error!(%why, "an answer was not kept");
         }
     }

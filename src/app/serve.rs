@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::referee::Referee;
 use super::served::{Connected, ForgeDesk, Forges};
 use super::{App, AppError, Said, local};
 use crate::config::{ForgeKind, ForgeSettings};
@@ -95,11 +96,17 @@ impl App {
         }
         let wake = Arc::new(Notify::new());
         let is_mending = Arc::new(AtomicBool::new(false));
-        let web = self.web(secrets, &wake, &is_mending);
         let grace = Duration::from_secs(self.server.shutdown_grace_secs);
-        let web = tokio::spawn(crate::web::serve(listener, web, stop.clone(), grace));
+        drop((listener, secrets));
 
         let mut lookers = JoinSet::new();
+        let referee = Referee {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            forges: Arc::clone(&forges),
+            told: self.told.clone(),
+        };
+        lookers.spawn(referee.work(stop.clone()));
         for forge in &self.server.forges {
             let looker = self.looker(forge, &forges, &wake)?;
             let stop = stop.clone();
@@ -120,9 +127,6 @@ impl App {
         let worked = worker.serve(room, stop, &mend).await;
         stop.cancel();
         while lookers.join_next().await.is_some() {}
-        if let Ok(Err(why)) = web.await {
-            tracing::error!(%why, "the receiver ended badly");
-        }
         worked.map_err(|error| match error {
             WorkerError::Host(why) => AppError::Host(Said::plain(why)),
             WorkerError::Store(error) => error.into(),

@@ -33,6 +33,8 @@ const LIVES_ONLY_IN: &[(&str, &[&str])] = &[
     ("git2", &["git"]),
     ("hmac", &["forge"]),
     ("http_body_util", &["forge"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
     ("indicatif", &["cli"]),
     ("landlock", &["sandbox"]),
     ("libc", &["sandbox"]),
