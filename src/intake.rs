@@ -263,13 +263,13 @@ impl Intake {
         task: TaskId,
         event: Event,
         dedup_key: Option<String>,
-    ) -> Result<Result<(), String>, Trouble> {
+    ) -> Result<Option<String>, Trouble> {
         let event = Box::new(event);
         let arrival = Arrival::Event { task, event };
         let input = self.store.deliver(arrival, dedup_key).await?.input;
         match self.decided(input, &task.to_string()).await? {
-            Outcome::Ignored { reason } => Ok(Err(reason)),
-            Outcome::Done { .. } | Outcome::Waiting => Ok(Ok(())),
+            Outcome::Ignored { reason } => Ok(Some(reason)),
+            Outcome::Done { .. } | Outcome::Waiting => Ok(None),
         }
     }
 
@@ -344,9 +344,8 @@ impl Scene<'_> {
         // A person's own repository may have nobody else; of an organisation's that is not assumed.
         let repository = &self.served.repository;
         let owner = repository.name.split('/').next().unwrap_or_default();
-        let alone = task.is_some_and(|task| {
-            repository.personal && task.requester.eq_ignore_ascii_case(owner)
-        });
+        let alone = task
+            .is_some_and(|task| repository.personal && task.requester.eq_ignore_ascii_case(owner));
         Rules::of(settings, requester, !alone)
     }
 

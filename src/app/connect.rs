@@ -8,7 +8,9 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::{App, AppError, Said};
-use crate::config::{self, CREDENTIAL_MAX_BYTES, CredentialFile, Credentials, ForgeKind, ForgeSettings};
+use crate::config::{
+    self, CREDENTIAL_MAX_BYTES, CredentialFile, Credentials, ForgeKind, ForgeSettings,
+};
 use crate::forge::{self, Service};
 
 impl App {
@@ -29,9 +31,8 @@ impl App {
             tracing::warn!(forge = forge.name, "{warning}");
         }
         let secret = found.webhook_secret.clone();
-        let service = service(forge, found).map_err(|why| {
-            AppError::Auth(Said::plain(format!("forge {}: {why}", forge.name)))
-        })?;
+        let service = service(forge, found)
+            .map_err(|why| AppError::Auth(Said::plain(format!("forge {}: {why}", forge.name))))?;
         Ok((service, secret))
     }
 
@@ -46,9 +47,11 @@ fn service(forge: &ForgeSettings, found: Credentials) -> Result<Arc<dyn Service>
         why: "there is none".to_owned(),
     };
     match forge.kind {
-        ForgeKind::Gitea => {
-            forge::gitea(&forge.name, &forge.base_url, found.token.ok_or_else(missing)?)
-        }
+        ForgeKind::Gitea => forge::gitea(
+            &forge.name,
+            &forge.base_url,
+            found.token.ok_or_else(missing)?,
+        ),
         ForgeKind::GitHub => {
             let base_url = (!forge.base_url.is_empty()).then_some(forge.base_url.as_str());
             if forge.app_id == 0 {
@@ -67,7 +70,8 @@ fn read(path: &Path) -> std::io::Result<CredentialFile> {
     let mode = file.metadata()?.permissions().mode();
     let mut content = Vec::new();
     let most = u64::try_from(CREDENTIAL_MAX_BYTES).unwrap_or(u64::MAX);
-    file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut content)?;
     Ok(CredentialFile {
         content: Box::new(content).into(),
         mode,

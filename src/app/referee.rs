@@ -132,16 +132,19 @@ impl Referee {
         halted: watch::Receiver<Option<Halt>>,
     ) -> Result<(), Trouble> {
         let question = &begun.question;
-        let (conversation, repository, service) = self.place(question).ok_or_else(|| {
-            Trouble::Never("the repository is not served any more".to_owned())
-        })?;
+        let (conversation, repository, service) = self
+            .place(question)
+            .ok_or_else(|| Trouble::Never("the repository is not served any more".to_owned()))?;
         let since = self.clock.now();
         let how = Refereeing::Running { since };
-        self.show(question, conversation.as_ref(), how, None).await?;
+        self.show(question, conversation.as_ref(), how, None)
+            .await?;
         let pending = check(&question.head, CheckState::Pending, "the checks run");
         conversation.set_check(&pending, None).await?;
 
-        let mirror = self.forges.mirror_of(&question.repository.forge, repository.id);
+        let mirror = self
+            .forges
+            .mirror_of(&question.repository.forge, repository.id);
         let mirror = mirror.map_err(|why| Trouble::Later(why.to_string()))?;
         let remote = remote(service.as_ref(), &repository).await?;
         let fetched = self.fetch(question, &repository, &mirror, remote).await?;
@@ -186,7 +189,8 @@ impl Referee {
             failure,
         };
         let file = prepared.settings.file.as_deref();
-        self.show(question, conversation.as_ref(), how, file).await?;
+        self.show(question, conversation.as_ref(), how, file)
+            .await?;
         for check in report::verdict_checks(&result, failure) {
             conversation.set_check(&check, None).await?;
         }
@@ -204,7 +208,10 @@ impl Referee {
         remote: Remote,
     ) -> Result<(CommitId, CommitId), Trouble> {
         let (mirror, head) = (mirror.clone(), question.head.clone());
-        let (default, base) = (repository.default_branch.clone(), question.base_branch.clone());
+        let (default, base) = (
+            repository.default_branch.clone(),
+            question.base_branch.clone(),
+        );
         let pull = question.pull;
         let steps = Arc::clone(&self.forges.machine.steps);
         let fetched = tokio::task::spawn_blocking(move || {
@@ -223,7 +230,9 @@ impl Referee {
             let base = base.map_err(|why| Trouble::Never(why.to_string()))?;
             Ok((rules.clone(), base))
         });
-        fetched.await.map_err(|why| Trouble::Later(why.to_string()))?
+        fetched
+            .await
+            .map_err(|why| Trouble::Later(why.to_string()))?
     }
 
     /// The rules of the default branch, never those of the pull request.

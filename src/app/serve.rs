@@ -201,6 +201,9 @@ struct Looker {
     served: Mutex<BTreeMap<i64, Served>>,
 }
 
+/// What became of a delivery that says nothing about one issue.
+const READ_AGAIN: &str = "the repositories were read again";
+
 /// A look that is to be done.
 #[derive(Default)]
 struct Waiting {
@@ -331,6 +334,10 @@ impl Looker {
                 let StoredHook { id, hook, at } = stored;
                 let ignored = match hook::parse(self.kind, &hook.event, &hook.body) {
                     Read::Ignored(reason) => Some(reason),
+                    Read::Reach => {
+                        self.refresh().await?;
+                        Some(READ_AGAIN.to_owned())
+                    }
                     Read::Look(hint) => self.note(*hint, id, at, waiting).await?.err(),
                 };
                 if let Some(reason) = ignored {
@@ -373,7 +380,7 @@ impl Looker {
             }
             Subject::Repository => {
                 self.refresh().await?;
-                Ok(Err("the repository was read again".to_owned()))
+                Ok(Err(READ_AGAIN.to_owned()))
             }
         }
     }

@@ -100,7 +100,10 @@ impl Forges {
     /// A repository and its forge, by the forge's name and the repository's id.
     pub(super) fn at(&self, forge: &str, id: i64) -> Option<(Arc<dyn Service>, Repository)> {
         let connected = self.connected.get(forge)?;
-        let known = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self
+            .repositories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let repository = known.get(&(forge.to_owned(), id)).cloned()?;
         Some((Arc::clone(&connected.service), repository))
     }
@@ -275,10 +278,16 @@ impl World for Forges {
     }
 
     async fn reviewers(&self, task: &Task) -> Result<Vec<String>, RunError> {
-        let us = self.known(task).map(|(connected, _)| connected.us.login.clone());
+        let us = self
+            .known(task)
+            .map(|(connected, _)| connected.us.login.clone());
         let wanted = task.brief.reviewer.as_ref().unwrap_or(&task.requester);
         let is_us = us.is_none_or(|us| us.eq_ignore_ascii_case(wanted));
-        Ok(if is_us { Vec::new() } else { vec![wanted.clone()] })
+        Ok(if is_us {
+            Vec::new()
+        } else {
+            vec![wanted.clone()]
+        })
     }
 
     fn pace_secs(&self, task: &Task) -> u64 {

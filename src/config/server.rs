@@ -266,7 +266,9 @@ pub fn server(file: Option<(&str, &[u8])>, env: &Env) -> Result<(Server, Origins
 
 /// `[agents.NAME]`: this version has one profile.
 fn agents(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>, server: &mut Server) {
-    let profile = SERVER.iter().find(|section| section.name == "agents.default");
+    let profile = SERVER
+        .iter()
+        .find(|section| section.name == "agents.default");
     match (value.get_ref().as_table(), profile) {
         (Some(table), Some(profile)) => {
             for (name, value) in table {

@@ -24,7 +24,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(reaction: Reaction, reply: Option<String>, outcome: impl Into<String>) -> Self {
+    pub(super) fn new(
+        reaction: Reaction,
+        reply: Option<String>,
+        outcome: impl Into<String>,
+    ) -> Self {
         Self {
             reaction: Some(reaction),
             reply,
@@ -232,8 +236,8 @@ impl Intake {
                 };
                 let key = scene.dedup_key(key);
                 Ok(match self.happened(task.id, event, key).await? {
-                    Ok(()) => Answer::new(Reaction::Done, None, "done"),
-                    Err(why) => Answer::new(Reaction::Confused, Some(why.clone()), why),
+                    None => Answer::new(Reaction::Done, None, "done"),
+                    Some(why) => Answer::new(Reaction::Confused, Some(why.clone()), why),
                 })
             }
         }

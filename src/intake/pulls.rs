@@ -54,7 +54,7 @@ impl Intake {
             let by = by.to_owned();
             let event = Event::Reopened { by };
             let happened = self.happened(task.id, event, scene.dedup_key(&key)).await?;
-            let outcome = happened.err().unwrap_or_else(|| "reopened".to_owned());
+            let outcome = happened.unwrap_or_else(|| "reopened".to_owned());
             self.store.settle(&key, &outcome).await?;
         }
         Ok(())
@@ -158,8 +158,8 @@ impl Intake {
         }
         let happened = self.happened(task.id, event, scene.dedup_key(key)).await?;
         Ok(match happened {
-            Ok(()) => "done".to_owned(),
-            Err(why) => {
+            None => "done".to_owned(),
+            Some(why) => {
                 self.tell(scene, review.id, &why).await?;
                 why
             }

@@ -80,10 +80,7 @@ impl Intake {
         }
         let by = by.login.clone();
         let happened = self.happened(task.id, Event::Stopped { by }, scene.dedup_key(key));
-        Ok(happened
-            .await?
-            .err()
-            .unwrap_or_else(|| "withdrawn".to_owned()))
+        Ok(happened.await?.unwrap_or_else(|| "withdrawn".to_owned()))
     }
 
     /// Somebody asks for a task on an issue.
@@ -139,7 +136,7 @@ impl Intake {
                 let event = Event::Accepted { by, digest };
                 let happened = self.happened(task.id, event, scene.dedup_key(key)).await?;
                 Ok(Began::Settled(
-                    happened.err().unwrap_or_else(|| "accepted".to_owned()),
+                    happened.unwrap_or_else(|| "accepted".to_owned()),
                 ))
             }
             (Start::ProposeAgain, Some(task)) => {
@@ -152,7 +149,7 @@ impl Intake {
                 };
                 let happened = self.happened(task.id, event, scene.dedup_key(key)).await?;
                 Ok(Began::Settled(
-                    happened.err().unwrap_or_else(|| PROPOSED.to_owned()),
+                    happened.unwrap_or_else(|| PROPOSED.to_owned()),
                 ))
             }
             (Start::Accept | Start::Propose, _) => {

@@ -143,9 +143,10 @@ impl Verdicts for Sqlite {
 
     async fn begin_verdict(&self) -> Result<Option<Begun>, StoreError> {
         // Asked first without writing: nearly always there is none.
-        let waiting: i64 = sqlx::query_scalar("select count(*) from verdicts where state = 'queued'")
-            .fetch_one(&self.readers)
-            .await?;
+        let waiting: i64 =
+            sqlx::query_scalar("select count(*) from verdicts where state = 'queued'")
+                .fetch_one(&self.readers)
+                .await?;
         if waiting == 0 {
             return Ok(None);
         }

@@ -167,6 +167,14 @@ impl World for Fake {
         format!("agent/{}", task.0)
     }
 
+    async fn reviewers(&self, _: &Task) -> Result<Vec<String>, RunError> {
+        Ok(Vec::new())
+    }
+
+    fn pace_secs(&self, _: &Task) -> u64 {
+        0
+    }
+
     fn told(&self, _: TaskId, _: News<'_>) {}
 }
 

@@ -68,7 +68,14 @@ pub fn verdict(asked: &Asked<'_>, how: Refereeing<'_>) -> String {
             page.add(&title("in line"));
             page.add(&match before {
                 0 => "It is next.".to_owned(),
-                before => format!("{} before it.", count(usize::try_from(before).unwrap_or(usize::MAX), "question", "questions")),
+                before => format!(
+                    "{} before it.",
+                    count(
+                        usize::try_from(before).unwrap_or(usize::MAX),
+                        "question",
+                        "questions"
+                    )
+                ),
             });
         }
         Refereeing::Running { since } => {
@@ -97,7 +104,10 @@ pub fn verdict(asked: &Asked<'_>, how: Refereeing<'_>) -> String {
 
 /// The verdict in a word or two.
 fn word(result: &RunResult, failure: Option<&Failure>) -> &'static str {
-    let asks = result.findings.iter().any(|finding| finding.outcome == Outcome::Ask);
+    let asks = result
+        .findings
+        .iter()
+        .any(|finding| finding.outcome == Outcome::Ask);
     match failure {
         Some(_) => "not verified",
         None if asks => "verified, with questions",
@@ -119,7 +129,9 @@ pub fn verdict_line(result: &RunResult, failure: Option<&Failure>) -> String {
 pub fn verdict_checks(result: &RunResult, failure: Option<&Failure>) -> Vec<CheckReport> {
     let of = |outcome| {
         let findings = result.findings.iter();
-        findings.filter(|finding| finding.outcome == outcome).count()
+        findings
+            .filter(|finding| finding.outcome == outcome)
+            .count()
     };
     let scope = match (of(Outcome::Refuse), of(Outcome::Ask)) {
         (0, 0) => (CheckState::Success, "inside scope and limits".to_owned()),
@@ -152,7 +164,11 @@ pub fn verdict_checks(result: &RunResult, failure: Option<&Failure>) -> Vec<Chec
 
 fn judged(page: &mut Page, asked: &Asked<'_>, result: &RunResult, failure: Option<&Failure>) {
     if let Some(failure) = failure {
-        page.add(&format!("{}: {}", failure.class.word(), line(&failure.message, 600)));
+        page.add(&format!(
+            "{}: {}",
+            failure.class.word(),
+            line(&failure.message, 600)
+        ));
         if !failure.tail.trim().is_empty() && result.evidence.is_empty() {
             page.fold("What it said last", &last_lines(&failure.tail, 15), 3_000);
         }
@@ -193,10 +209,21 @@ fn judged(page: &mut Page, asked: &Asked<'_>, result: &RunResult, failure: Optio
         .files
         .iter()
         .take(30)
-        .map(|file| format!("- {} +{} −{}", short_path(&file.path), file.added, file.removed))
+        .map(|file| {
+            format!(
+                "- {} +{} −{}",
+                short_path(&file.path),
+                file.added,
+                file.removed
+            )
+        })
         .collect();
     page.rows("Files:\n\n", &files, 5_000, "files");
-    for check in result.evidence.iter().filter(|check| check.verdict().is_red()) {
+    for check in result
+        .evidence
+        .iter()
+        .filter(|check| check.verdict().is_red())
+    {
         let Some(seen) = telling(&check.head).or(telling(&check.base)) else {
             continue;
         };

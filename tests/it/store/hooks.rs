@@ -142,7 +142,10 @@ async fn hooks_are_read_in_the_order_they_came_and_as_they_came(w: World) {
     let two = store.next_hooks("main", HookId(0), 2).await.unwrap();
     assert_eq!(two, all[..2]);
     store.settle_hook(all[0].id, None).await.unwrap();
-    assert_eq!(store.next_hooks("main", HookId(0), 1).await.unwrap(), all[1..2]);
+    assert_eq!(
+        store.next_hooks("main", HookId(0), 1).await.unwrap(),
+        all[1..2]
+    );
     assert_eq!(store.next_hooks("main", HookId(0), 0).await.unwrap(), []);
 }
 
