@@ -273,8 +273,8 @@ pub const TABLE: &[Row] = &[
     Row { verb: Verb::Stop, name: "stop", arguments: "", examples: &["stop"], places: BOTH, need: Need::TriageOrRequester, stages: &[S::Queued, S::Running], effect: "stops within 30 s and keeps the patch", available: true, local: Some("prentice tasks stop {task}") },
     Row { verb: Verb::Finish, name: "finish", arguments: "", examples: &["finish"], places: BOTH, need: Need::Triage, stages: &[S::Running], effect: "wraps up with what exists", available: false, local: None },
     Row { verb: Verb::Undo, name: "undo", arguments: "", examples: &["undo"], places: PULL, need: Need::Write, stages: &[S::NeedsReview], effect: "restores the tree of the round before", available: false, local: None },
-    Row { verb: Verb::TakeOver, name: "take-over", arguments: "", examples: &["take-over"], places: BOTH, need: Need::Write, stages: UNOWNED, effect: "hands the branch to you; I do not push any more", available: true, local: None },
-    Row { verb: Verb::HandBack, name: "hand-back", arguments: "", examples: &["hand-back"], places: BOTH, need: Need::Write, stages: &[S::TakenOver], effect: "lets me go on from your head", available: true, local: None },
+    Row { verb: Verb::TakeOver, name: "take-over", arguments: "", examples: &["take-over"], places: BOTH, need: Need::Write, stages: UNOWNED, effect: "hands the branch to you; I do not push any more", available: false, local: None },
+    Row { verb: Verb::HandBack, name: "hand-back", arguments: "", examples: &["hand-back"], places: BOTH, need: Need::Write, stages: &[S::TakenOver], effect: "lets me go on from your head", available: false, local: None },
 ];
 
 impl Verb {

@@ -137,6 +137,15 @@ async fn tries(
             .as_ref()
             .map_or(&task.base, |pull| &pull.head)
             .clone();
+        // A round that changes nothing would be published as an answer to a review.
+        if task.pull.is_some() && work.is_tree_of(&parent, &collected.tree).await? {
+            let message = "the agent ended this round without changing any file that counts";
+            return Err(failed(
+                FailureClass::NoChange,
+                message.to_owned(),
+                heard.last_words,
+            ));
+        }
         let head = work
             .commit(
                 &collected.tree,
@@ -343,6 +352,12 @@ impl Work<'_> {
             )),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether a commit has this tree.
+    async fn is_tree_of(&self, commit: &CommitId, tree: &str) -> Result<bool, Exit> {
+        let (mirror, commit, tree) = (self.bench.mirror.clone(), commit.clone(), tree.to_owned());
+        Ok(blocking(move || Ok(mirror.tree(&commit)? == tree)).await?)
     }
 
     async fn commit(

@@ -226,8 +226,11 @@ impl Worker {
         }
     }
 
-    /// Progress within a stage is not shown more often than the world wants.
+    /// Progress of work is not shown more often than the world wants; what a person did is shown at once.
     fn pace(&self, task: &Task) -> Result<(), Trouble> {
+        if task.word() != "running" {
+            return Ok(());
+        }
         let pace = self.world.pace_secs(task);
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let last = shown.get(&task.id).and_then(|shown| shown.at);
