@@ -89,7 +89,12 @@ impl Home {
     async fn me(&self) -> Result<&Account, Error> {
         let read = || async {
             let call = Call::new(Method::GET, ["user"], "our own account");
-            let user: RawUser = self.client.send(&call, &[200]).await.map_err(flat)?.read()?;
+            let user: RawUser = self
+                .client
+                .send(&call, &[200])
+                .await
+                .map_err(flat)?
+                .read()?;
             user.account().ok_or_else(|| Error::Auth {
                 why: "the token belongs to no account".to_owned(),
             })

@@ -309,10 +309,6 @@ pub fn local(
 /// A Gitea or Forgejo at `base_url` (without `/api/v1`), called `name` in the server file.
 ///
 /// [`Error::Invalid`] where the address is none. Nothing is asked of the forge yet.
-pub fn gitea(
-    name: &str,
-    base_url: &str,
-    token: SecretString,
-) -> Result<Arc<dyn Service>, Error> {
+pub fn gitea(name: &str, base_url: &str, token: SecretString) -> Result<Arc<dyn Service>, Error> {
     Ok(Arc::new(gitea::Gitea::new(name, base_url, token)?))
 }

@@ -157,7 +157,11 @@ impl Repo {
             let one: RawCombined = answer.read()?;
             let is_end = one.statuses.is_empty();
             all.statuses.extend(one.statuses);
-            if is_end || answer.total.is_some_and(|total| all.statuses.len() >= total) {
+            if is_end
+                || answer
+                    .total
+                    .is_some_and(|total| all.statuses.len() >= total)
+            {
                 break;
             }
         }
@@ -262,7 +266,9 @@ mod tests {
         let cut = capped(&body);
         assert!(cut.chars().count() <= BODY_MAX);
         assert!(cut.starts_with("<!-- mark -->\n"));
-        assert!(cut.ends_with("🦀 line\n````\n\n*(cut here: the text is longer than a comment may be)*\n"));
+        assert!(cut.ends_with(
+            "🦀 line\n````\n\n*(cut here: the text is longer than a comment may be)*\n"
+        ));
     }
 
     #[test]

@@ -540,6 +540,9 @@ mod tests {
         let title = capped_title(DRAFT, &"🦀".repeat(1_000));
         assert_eq!(title.chars().count(), TITLE_MAX);
         assert!(title.starts_with("WIP: 🦀") && title.ends_with("🦀…"));
-        assert_eq!(capped_title("", &"x".repeat(TITLE_MAX)), "x".repeat(TITLE_MAX));
+        assert_eq!(
+            capped_title("", &"x".repeat(TITLE_MAX)),
+            "x".repeat(TITLE_MAX)
+        );
     }
 }
