@@ -12,6 +12,7 @@ mod fake_forge;
 mod forges;
 mod git;
 mod git_remote;
+mod gitea;
 mod guards;
 mod hostile;
 mod hostile_agent;

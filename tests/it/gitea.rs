@@ -1,0 +1,25 @@
+//! The adapter for Gitea and Forgejo, held to a real Gitea.
+//!
+//! Another test module uses it so:
+//!
+//! ```text
+//! let Some(gitea) = crate::gitea::Gitea::start("name of the test") else { return };
+//! let bot = gitea.user("bot").await;
+//! let dana = gitea.user("dana").await;
+//! let repo = gitea.repo(&dana, "thing", false).await;
+//! gitea.collaborator(&repo, &bot, "write").await;
+//! let number = gitea.issue(&dana, &repo, "Title", "text").await;
+//! ```
+//!
+//! One Gitea serves all tests of the binary; accounts and organisations have names of the test's own.
+
+mod contract;
+mod refs;
+mod server;
+mod world;
+
+#[expect(unused_imports, reason = "for the modules that drive whole roads")]
+pub(crate) use self::{
+    refs::GitRefs,
+    world::{Gitea, Repo, User},
+};
