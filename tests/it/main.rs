@@ -25,4 +25,5 @@ mod sandbox;
 mod skip;
 mod store;
 mod tidy;
+mod web;
 mod worker;
