@@ -385,7 +385,7 @@ mod tests {
            │            ^^^^^^^^^^^^^^^^^^^^^^^^ use `https://`
         error[PRN203]: unknown key `token` in [forge]
            ┌ server.toml:13:1
-        13 │ token = "s"
+        13 │ token = ···
            │ ^^^^^ no such key
            = allowed here: name, kind, base_url, app_id, repos, poll, shadow, signing
         7 errors. Nothing was started. Explain: prentice explain PRN224

@@ -45,6 +45,10 @@ pub(super) async fn read(
 }
 
 async fn collect(mut body: Body, most: usize, room: &Arc<Semaphore>) -> Result<Held, Refused> {
+    // What is announced bounds what is made ready, and no more: nobody gets room for a promise.
+    let announced = body.size_hint().exact();
+    let whole = announced.and_then(|bytes| usize::try_from(bytes).ok());
+    let end = whole.map_or(most, |whole| whole.min(most));
     let mut bytes: Vec<u8> = Vec::new();
     let mut taken: Option<OwnedSemaphorePermit> = None;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -57,10 +61,7 @@ async fn collect(mut body: Body, most: usize, room: &Arc<Semaphore>) -> Result<H
         }
         if length > bytes.capacity() {
             // What is taken is what memory holds, and that doubles, so that a body is copied but a few times.
-            let wanted = (bytes.capacity() * 2)
-                .max(FIRST_BYTES)
-                .min(most)
-                .max(length);
+            let wanted = (bytes.capacity() * 2).max(FIRST_BYTES).min(end).max(length);
             let more = (wanted - bytes.capacity()).div_ceil(1024);
             let more = u32::try_from(more).map_err(|_| Refused::TooLarge)?;
             let permit = Arc::clone(room)

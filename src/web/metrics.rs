@@ -187,6 +187,25 @@ mod tests {
             tasks: rows(&[("in-review", 4), ("publishing", 1), ("running", 1)]),
             jobs: vec![("run".to_owned(), "claimed".to_owned(), 1)],
         };
-        insta::assert_snapshot!(page(&metrics, &counts), @"");
+        insta::assert_snapshot!(page(&metrics, &counts), @r#"
+        # HELP prentice_build_info Which build this is.
+        # TYPE prentice_build_info gauge
+        prentice_build_info{version="0.1.0"} 1
+        # HELP prentice_webhook_deliveries_total Deliveries by event and what became of them.
+        # TYPE prentice_webhook_deliveries_total counter
+        prentice_webhook_deliveries_total{event="issues",result="stored"} 2
+        prentice_webhook_deliveries_total{event="unknown",result="wrong-signature"} 1
+        # HELP prentice_webhook_stored Stored deliveries by state; new ones wait to be read.
+        # TYPE prentice_webhook_stored gauge
+        prentice_webhook_stored{state="done"} 3
+        prentice_webhook_stored{state="new"} 1
+        # HELP prentice_tasks Tasks that are not over, by state.
+        # TYPE prentice_tasks gauge
+        prentice_tasks{state="needs-review"} 4
+        prentice_tasks{state="running"} 2
+        # HELP prentice_jobs Jobs that are not done, by kind and state.
+        # TYPE prentice_jobs gauge
+        prentice_jobs{kind="run",state="claimed"} 1
+        "#);
     }
 }

@@ -28,4 +28,5 @@ mod sandbox;
 mod skip;
 mod store;
 mod tidy;
+mod web;
 mod worker;
