@@ -23,15 +23,15 @@ use prentice::forge::{
 
 use super::fake_forge::{FakeForge, Fault};
 
-const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     task: TaskId(7),
     issue: 7,
 };
-const OTHER: Place = Place {
+pub(crate) const OTHER: Place = Place {
     task: TaskId(8),
     issue: 8,
 };
-const BRANCH: &str = "agent/7-empty-input";
+pub(crate) const BRANCH: &str = "agent/7-empty-input";
 
 fn commit(digit: char) -> CommitId {
     digit.to_string().repeat(40).parse().unwrap()
@@ -65,20 +65,31 @@ fn check(sha: CommitId, state: CheckState) -> CheckReport {
 }
 
 /// What people and the forge do behind the bot's back, and what can be seen there.
-trait Behind {
+#[async_trait]
+pub(crate) trait Behind: Send + Sync {
     fn forge(&self) -> &dyn Forge;
-    fn push(&self, branch: &str, head: &CommitId);
-    fn merge_into_main(&self, head: &CommitId);
+    /// A commit that the repository can have; each digit is another one.
+    async fn commit(&self, digit: char) -> CommitId {
+        commit(digit)
+    }
+    /// Login of a person who may write.
+    fn writer(&self) -> String {
+        "dana".to_owned()
+    }
+    async fn push(&self, branch: &str, head: &CommitId);
+    /// Merges the pull request of this head, as a person does.
+    async fn merge_into_main(&self, head: &CommitId);
     /// Bodies of status comments of the task, as a reader sees them.
-    fn statuses(&self, place: Place) -> Vec<String>;
-    fn notifications(&self, place: Place) -> Vec<String>;
-    fn delete_status(&self, place: Place);
-    /// Title and body of the task's pull requests.
-    fn pulls(&self, place: Place) -> Vec<(String, String)>;
-    fn checks(&self, place: Place) -> usize;
+    async fn statuses(&self, place: Place) -> Vec<String>;
+    async fn notifications(&self, place: Place) -> Vec<String>;
+    async fn delete_status(&self, place: Place);
+    /// Title, without what makes it a draft, and body of the task's pull requests.
+    async fn pulls(&self, place: Place) -> Vec<(String, String)>;
+    async fn checks(&self, place: Place) -> usize;
 }
 
-async fn contract(world: &dyn Behind) {
+/// Wants issues 7 and 8, the first with the text `# Empty input`, a branch `main`, and no other branch.
+pub(crate) async fn contract(world: &dyn Behind) {
     let forge = world.forge();
 
     // The issue is read as it was written; one that is not there is Gone.
@@ -86,7 +97,7 @@ async fn contract(world: &dyn Behind) {
     assert_eq!((issue.number, issue.body.as_str()), (7, "# Empty input\n"));
     assert!(issue.open);
     assert!(matches!(forge.issue(99).await, Err(Error::Gone { .. })));
-    assert!(forge.right("dana").await.unwrap() >= Some(Right::Write));
+    assert!(forge.right(&world.writer()).await.unwrap() >= Some(Right::Write));
     assert!(!forge.whoami().await.unwrap().login.is_empty());
 
     // One status comment, found by id, and by marker after the id was lost.
@@ -100,7 +111,7 @@ async fn contract(world: &dyn Behind) {
             .await
             .unwrap();
         assert_eq!(again, id);
-        assert_eq!(world.statuses(PLACE), ["two"]);
+        assert_eq!(world.statuses(PLACE).await, ["two"]);
     }
 
     // Another task's comment is not touched.
@@ -108,17 +119,17 @@ async fn contract(world: &dyn Behind) {
         .ensure_status(OTHER, None, &status("queued", "theirs"))
         .await
         .unwrap();
-    assert_eq!(world.statuses(PLACE), ["two"]);
-    assert_eq!(world.statuses(OTHER), ["theirs"]);
+    assert_eq!(world.statuses(PLACE).await, ["two"]);
+    assert_eq!(world.statuses(OTHER).await, ["theirs"]);
 
     // One that a person deleted is made anew, with the old id still known.
-    world.delete_status(PLACE);
-    assert!(world.statuses(PLACE).is_empty());
+    world.delete_status(PLACE).await;
+    assert!(world.statuses(PLACE).await.is_empty());
     forge
         .ensure_status(PLACE, Some(id), &status("running", "three"))
         .await
         .unwrap();
-    assert_eq!(world.statuses(PLACE), ["three"]);
+    assert_eq!(world.statuses(PLACE).await, ["three"]);
 
     // A notification is made once per key, and an existing one stays as it is.
     let first = forge.ensure_comment(PLACE, "tell-1", "ping").await.unwrap();
@@ -129,13 +140,16 @@ async fn contract(world: &dyn Behind) {
     assert_eq!(first, again);
     let second = forge.ensure_comment(PLACE, "tell-2", "pong").await.unwrap();
     assert_ne!(first, second);
-    assert_eq!(world.notifications(PLACE), ["ping", "pong"]);
+    assert_eq!(world.notifications(PLACE).await, ["ping", "pong"]);
     // Keys that only differ in what a file name cannot hold are still two.
     forge.ensure_comment(PLACE, "a/b", "slash").await.unwrap();
     forge.ensure_comment(PLACE, "a.b", "dot").await.unwrap();
     forge.ensure_comment(PLACE, "a/b", "slash").await.unwrap();
-    assert_eq!(world.notifications(PLACE), ["ping", "pong", "slash", "dot"]);
-    assert_eq!(world.statuses(PLACE), ["three"]);
+    assert_eq!(
+        world.notifications(PLACE).await,
+        ["ping", "pong", "slash", "dot"]
+    );
+    assert_eq!(world.statuses(PLACE).await, ["three"]);
 
     forge
         .ensure_label(PLACE, Some("agent:running"))
@@ -147,7 +161,9 @@ async fn contract(world: &dyn Behind) {
         .unwrap();
 
     // A branch moves only from where it was expected.
-    let (one, two, theirs) = (commit('1'), commit('2'), commit('f'));
+    let one = world.commit('1').await;
+    let two = world.commit('2').await;
+    let theirs = world.commit('f').await;
     assert!(matches!(
         forge.ensure_pull(PLACE, &pull("t", "b")).await,
         Err(Error::Gone { .. })
@@ -171,7 +187,7 @@ async fn contract(world: &dyn Behind) {
     let again = forge.ensure_pull(PLACE, &pull("T", "B")).await.unwrap();
     assert_eq!(opened, again);
     assert_eq!(opened.head, two);
-    assert_eq!(world.pulls(PLACE), [("T".to_owned(), "B".to_owned())]);
+    assert_eq!(world.pulls(PLACE).await, [("T".to_owned(), "B".to_owned())]);
     let state = forge.pull_state(PLACE).await.unwrap().unwrap();
     assert_eq!(
         (state.number, state.stands, state.head),
@@ -199,10 +215,10 @@ async fn contract(world: &dyn Behind) {
     }
     let report = check(one.clone(), CheckState::Failure);
     forge.set_check(PLACE, &report).await.unwrap();
-    assert_eq!(world.checks(PLACE), 2);
+    assert_eq!(world.checks(PLACE).await, 2);
 
     // A person's commit is never overwritten nor deleted, and is told.
-    world.push(BRANCH, &theirs);
+    world.push(BRANCH, &theirs).await;
     for refused in [
         forge.ensure_branch(BRANCH, &one, Some(&two)).await,
         forge.ensure_branch(BRANCH, &one, None).await,
@@ -217,7 +233,7 @@ async fn contract(world: &dyn Behind) {
         forge.branch_head(BRANCH).await.unwrap(),
         Some(theirs.clone())
     );
-    world.push(BRANCH, &two);
+    world.push(BRANCH, &two).await;
 
     // Closed stays closed: nothing reopens it, and closing again is fine.
     for _ in 0..2 {
@@ -237,8 +253,8 @@ async fn contract(world: &dyn Behind) {
     for _ in 0..2 {
         forge.clean_up(PLACE, Leave::Record).await.unwrap();
     }
-    assert_eq!(world.statuses(PLACE), ["three"]);
-    assert_eq!(world.statuses(OTHER), ["theirs"]);
+    assert_eq!(world.statuses(PLACE).await, ["three"]);
+    assert_eq!(world.statuses(OTHER).await, ["theirs"]);
 
     // Merged is told as merged, even when the branch was deleted with it.
     let branch = PullRequest {
@@ -247,7 +263,7 @@ async fn contract(world: &dyn Behind) {
     };
     forge.ensure_branch("agent/8", &one, None).await.unwrap();
     forge.ensure_pull(OTHER, &branch).await.unwrap();
-    world.merge_into_main(&one);
+    world.merge_into_main(&one).await;
     forge.delete_branch("agent/8", &one).await.unwrap();
     forge.close_pull(OTHER).await.unwrap();
     let state = forge.pull_state(OTHER).await.unwrap().unwrap();
@@ -352,26 +368,27 @@ fn read(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
+#[async_trait]
 impl Behind for LocalWorld {
     fn forge(&self) -> &dyn Forge {
         &*self.forge
     }
 
-    fn push(&self, branch: &str, head: &CommitId) {
+    async fn push(&self, branch: &str, head: &CommitId) {
         let mut heads = self.refs.heads.lock().unwrap();
         heads.insert(branch.to_owned(), head.clone());
     }
 
-    fn merge_into_main(&self, head: &CommitId) {
+    async fn merge_into_main(&self, head: &CommitId) {
         self.refs.merged.lock().unwrap().push(head.clone());
     }
 
-    fn statuses(&self, place: Place) -> Vec<String> {
+    async fn statuses(&self, place: Place) -> Vec<String> {
         let path = self.root().join(place.task.to_string()).join("status.md");
         read(&path).into_iter().collect()
     }
 
-    fn notifications(&self, place: Place) -> Vec<String> {
+    async fn notifications(&self, place: Place) -> Vec<String> {
         let prefix = format!("{}/comments/", place.task);
         let of_task = |name: &String| name.starts_with(&prefix);
         let names = self.files().into_iter().filter(of_task);
@@ -380,11 +397,11 @@ impl Behind for LocalWorld {
             .collect()
     }
 
-    fn delete_status(&self, place: Place) {
+    async fn delete_status(&self, place: Place) {
         fs::remove_file(self.root().join(place.task.to_string()).join("status.md")).unwrap();
     }
 
-    fn pulls(&self, place: Place) -> Vec<(String, String)> {
+    async fn pulls(&self, place: Place) -> Vec<(String, String)> {
         let path = self.root().join(place.task.to_string()).join("PR.md");
         let split = |text: String| {
             let (title, body) = text.split_once("\n\n").unwrap();
@@ -393,7 +410,7 @@ impl Behind for LocalWorld {
         read(&path).map(split).into_iter().collect()
     }
 
-    fn checks(&self, place: Place) -> usize {
+    async fn checks(&self, place: Place) -> usize {
         let path = self.root().join(place.task.to_string()).join("checks.json");
         let text = read(&path).unwrap();
         serde_json::from_str::<Vec<CheckReport>>(&text)
@@ -433,16 +450,17 @@ impl FakeWorld {
     }
 }
 
+#[async_trait]
 impl Behind for FakeWorld {
     fn forge(&self) -> &dyn Forge {
         &self.0
     }
 
-    fn push(&self, branch: &str, head: &CommitId) {
+    async fn push(&self, branch: &str, head: &CommitId) {
         self.0.world().refs.insert(branch.to_owned(), head.clone());
     }
 
-    fn merge_into_main(&self, head: &CommitId) {
+    async fn merge_into_main(&self, head: &CommitId) {
         let mut world = self.0.world();
         let refs = world.refs.clone();
         for pull in &mut world.pulls {
@@ -452,15 +470,15 @@ impl Behind for FakeWorld {
         }
     }
 
-    fn statuses(&self, place: Place) -> Vec<String> {
+    async fn statuses(&self, place: Place) -> Vec<String> {
         self.bodies(place, |mark| mark == marker(place.task, None))
     }
 
-    fn notifications(&self, place: Place) -> Vec<String> {
+    async fn notifications(&self, place: Place) -> Vec<String> {
         self.bodies(place, |mark| mark.contains(" key="))
     }
 
-    fn delete_status(&self, place: Place) {
+    async fn delete_status(&self, place: Place) {
         let mark = marker(place.task, None);
         let mut world = self.0.world();
         world
@@ -468,7 +486,7 @@ impl Behind for FakeWorld {
             .retain(|comment| !comment.body.starts_with(&mark));
     }
 
-    fn pulls(&self, place: Place) -> Vec<(String, String)> {
+    async fn pulls(&self, place: Place) -> Vec<(String, String)> {
         let mark = format!("{}\n", marker(place.task, None));
         let world = self.0.world();
         world
@@ -481,7 +499,7 @@ impl Behind for FakeWorld {
             .collect()
     }
 
-    fn checks(&self, _place: Place) -> usize {
+    async fn checks(&self, _place: Place) -> usize {
         self.0.world().checks.len()
     }
 }
@@ -653,7 +671,7 @@ async fn cleaning_up_removes_our_files_and_no_others() {
     fs::remove_dir_all(world.root().join("T-7")).unwrap();
     forge.clean_up(PLACE, Leave::Nothing).await.unwrap();
     forge.ensure_status(PLACE, None, &queued).await.unwrap();
-    assert_eq!(world.statuses(PLACE), ["one"]);
+    assert_eq!(world.statuses(PLACE).await, ["one"]);
 }
 
 #[tokio::test]
@@ -669,7 +687,7 @@ async fn a_task_that_ended_before_it_was_shown_is_shown_once_ended() {
         .ensure_status(PLACE, None, &ended)
         .await
         .unwrap();
-    assert_eq!(world.statuses(PLACE), ["stopped"]);
+    assert_eq!(world.statuses(PLACE).await, ["stopped"]);
 }
 
 /// Panics at the k-th durable step, as a kill would end the process there.
@@ -772,7 +790,7 @@ async fn a_link_in_place_of_a_temporary_file_is_not_followed() {
         .await
         .unwrap();
     assert_eq!(read(&precious).as_deref(), Some("of the user"));
-    assert_eq!(world.statuses(PLACE), ["one"]);
+    assert_eq!(world.statuses(PLACE).await, ["one"]);
 }
 
 #[tokio::test]
@@ -836,7 +854,7 @@ fn no_forge_verb_merges_or_approves() {
             "capabilities",
             "whoami",
             "issue",
-            "permission",
+            "right",
             "ensure_status",
             "ensure_comment",
             "ensure_label",
@@ -847,6 +865,9 @@ fn no_forge_verb_merges_or_approves() {
             "ensure_pull",
             "pull_state",
             "close_pull",
+            "request_review",
+            "mark_ready",
+            "drop_trigger",
             "clean_up",
         ]
     );

@@ -11,6 +11,7 @@ mod crash;
 mod fake_forge;
 mod forges;
 mod git;
+mod github;
 mod guards;
 mod hostile;
 mod hostile_agent;
