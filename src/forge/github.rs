@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use octocrab::Octocrab;
 use octocrab::models::{AppId, InstallationId, RepositoryId};
-use reqwest::header::{ACCEPT, USER_AGENT};
+use reqwest::header::ACCEPT;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
 
@@ -61,7 +61,13 @@ pub(super) fn app(
     let crab = base.builder(&base.api)?.app(AppId(app_id), key).build();
     let crab = crab.map_err(|error| no_client(&error))?;
     let graph = base.own_graph(None)?;
-    Ok(Hub::service(name, base, Auth::App(crab), None, graph))
+    Ok(Hub::service(
+        name,
+        base,
+        Auth::App(Arc::new(crab)),
+        None,
+        graph,
+    ))
 }
 
 /// An account with a token of its own.
@@ -85,7 +91,13 @@ pub(super) fn token(
     let crab = crab.map_err(|error| no_client(&error))?;
     let graph = base.own_graph(Some(token))?;
     let kept = Some(token.clone());
-    Ok(Hub::service(name, base, Auth::Token(crab), kept, graph))
+    Ok(Hub::service(
+        name,
+        base,
+        Auth::Token(Arc::new(crab)),
+        kept,
+        graph,
+    ))
 }
 
 /// Addresses of one GitHub.
@@ -141,9 +153,8 @@ impl Base {
     }
 
     fn builder(&self, at: &str) -> Result<Builder, Error> {
-        let agent = concat!("prentice/", env!("CARGO_PKG_VERSION"));
+        // The user agent stays octocrab's: it is always sent, and one of ours would be a second.
         let builder = Octocrab::builder()
-            .add_header(USER_AGENT, agent.to_owned())
             .add_header(ACCEPT, "application/vnd.github+json".to_owned())
             .base_uri(at);
         builder.map_err(|error| no_client(&error))
@@ -172,8 +183,8 @@ fn no_client(error: &octocrab::Error) -> Error {
 
 /// Who asks.
 enum Auth {
-    App(Octocrab),
-    Token(Octocrab),
+    App(Arc<Octocrab>),
+    Token(Arc<Octocrab>),
 }
 
 /// Whose limits and rights a request falls under.
@@ -202,8 +213,9 @@ struct Hub {
     /// The token, for git.
     token: Option<SecretString>,
     graph: Option<Octocrab>,
-    /// One client per installation and repository, since each keeps the token that it was given.
-    clients: Mutex<HashMap<Key, Octocrab>>,
+    /// One client per installation and repository, since each keeps the token that it was given. Shared, never
+    /// cloned: a clone has a token of its own.
+    clients: Mutex<HashMap<Key, Arc<Octocrab>>>,
     paces: Mutex<HashMap<Key, Arc<Pace>>>,
     /// Which installation holds a repository.
     installed: Mutex<HashMap<i64, Installed>>,
@@ -257,24 +269,24 @@ impl Hub {
         }
     }
 
-    fn client(&self, key: Key) -> Result<Octocrab, Error> {
+    fn client(&self, key: Key) -> Result<Arc<Octocrab>, Error> {
         let crab = match &self.auth {
-            Auth::Token(crab) => return Ok(crab.clone()),
+            Auth::Token(crab) => return Ok(Arc::clone(crab)),
             Auth::App(crab) => crab,
         };
         let Key::Installation { id, only } = key else {
-            return Ok(crab.clone());
+            return Ok(Arc::clone(crab));
         };
         let mut clients = open(&self.clients);
         if let Some(held) = clients.get(&key) {
-            return Ok(held.clone());
+            return Ok(Arc::clone(held));
         }
         let mut builder = crab.installation_builder(InstallationId(id));
         if let Some(repository) = only {
             builder = builder.repository_ids(vec![RepositoryId(repository)]);
         }
-        let made = builder.build().map_err(|error| no_client(&error))?;
-        clients.insert(key, made.clone());
+        let made = Arc::new(builder.build().map_err(|error| no_client(&error))?);
+        clients.insert(key, Arc::clone(&made));
         Ok(made)
     }
 

@@ -13,6 +13,7 @@ mod forges;
 mod git;
 mod git_remote;
 mod gitea;
+mod github;
 mod guards;
 mod hostile;
 mod hostile_agent;

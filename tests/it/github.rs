@@ -1,0 +1,12 @@
+//! GitHub through its own published description: a stateful fake that refuses what the description does not have.
+//!
+//! `tests/github.sh` fetches the description; without it these tests tell that they were skipped.
+
+mod contract;
+pub(crate) mod description;
+mod faults;
+mod graph;
+mod routes;
+pub(crate) mod server;
+mod traps;
+pub(crate) mod world;
