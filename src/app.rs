@@ -6,6 +6,7 @@ pub mod demo;
 mod earlier;
 mod error;
 mod local;
+mod looker;
 mod prepare;
 mod referee;
 mod remote;

@@ -1,39 +1,26 @@
 //! `serve`: deliveries in, looks out, and a worker beside them, until somebody stops it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::looker::Looker;
 use super::referee::Referee;
 use super::served::{Connected, ForgeDesk, Forges};
 use super::{App, AppError, Said, local};
 use crate::config::{ForgeKind, ForgeSettings};
-use crate::domain::ident::Time;
-use crate::forge::hook::{self, Hint, Read, Subject};
-use crate::forge::{self, Repository, Service};
-use crate::intake::{Intake, Served, Trouble};
-use crate::store::{CommitError, HookId, RepositoryKey, Store, StoredHook};
+use crate::forge::{self, hook};
+use crate::intake::Intake;
+use crate::web::{self, Door, Limits, Site};
 use crate::worker::{Room, Worker, WorkerError};
 
 /// How often everything that changed is looked at, beside deliveries.
 const SWEEP_EVERY: Duration = Duration::from_secs(180);
-
-/// How far behind its cursor a sweep reads: the forge's clock is not ours.
-const OVERLAP_SECS: u64 = 300;
-
-/// Most looks at once, one for each repository.
-const LOOKS: usize = 8;
-
-/// Most deliveries read in one go.
-const HOOKS: u32 = 200;
-
-/// Longest wait before a look that failed is done again.
-const RETRY_MOST: Duration = Duration::from_secs(300);
 
 impl App {
     /// Serves the configured forges until `stop`.
@@ -60,7 +47,7 @@ impl App {
             facts.limits.name()
         ));
         let mut connected = BTreeMap::new();
-        let mut secrets = BTreeMap::new();
+        let mut doors = Vec::new();
         for forge in &self.server.forges {
             let (service, secret) = self.connect(forge)?;
             let us = service
@@ -71,9 +58,11 @@ impl App {
                 "{}: {} as {}",
                 forge.name, forge.base_url, us.login
             ));
-            if let Some(secret) = secret {
-                secrets.insert(forge.name.clone(), (kind_of(forge), secret));
-            }
+            doors.push(Door {
+                name: forge.name.clone(),
+                kind: kind_of(forge),
+                secret,
+            });
             connected.insert(forge.name.clone(), Connected { service, us });
         }
         let machine = self.machine();
@@ -97,7 +86,8 @@ impl App {
         let wake = Arc::new(Notify::new());
         let is_mending = Arc::new(AtomicBool::new(false));
         let grace = Duration::from_secs(self.server.shutdown_grace_secs);
-        drop((listener, secrets));
+        let site = self.site(doors, &wake, &is_mending);
+        let web = tokio::spawn(web::serve(listener, site, stop.clone(), grace));
 
         let mut lookers = JoinSet::new();
         let referee = Referee {
@@ -107,11 +97,24 @@ impl App {
             told: self.told.clone(),
         };
         lookers.spawn(referee.work(stop.clone()));
+        let mut woken = Vec::new();
         for forge in &self.server.forges {
-            let looker = self.looker(forge, &forges, &wake)?;
+            let own = Arc::new(Notify::new());
+            let looker = self.looker(forge, &forges, &own)?;
+            woken.push(own);
             let stop = stop.clone();
             lookers.spawn(async move { looker.work(&stop).await });
         }
+        // A delivery wakes everybody: which forge it is of is in the store.
+        let (stopped, waking) = (stop.clone(), Arc::clone(&wake));
+        lookers.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stopped.cancelled() => return,
+                    () = waking.notified() => woken.iter().for_each(|one| one.notify_one()),
+                }
+            }
+        });
         let room = Room {
             slots: usize::try_from(self.server.workers.slots).unwrap_or(usize::MAX),
             per_repo: usize::try_from(self.server.workers.per_repo).unwrap_or(usize::MAX),
@@ -127,10 +130,30 @@ impl App {
         let worked = worker.serve(room, stop, &mend).await;
         stop.cancel();
         while lookers.join_next().await.is_some() {}
+        if let Ok(cut @ 1..) = web.await {
+            tracing::warn!(cut, "connections were cut");
+        }
         worked.map_err(|error| match error {
             WorkerError::Host(why) => AppError::Host(Said::plain(why)),
             WorkerError::Store(error) => error.into(),
         })
+    }
+
+    /// What is answered over HTTP.
+    fn site(&self, doors: Vec<Door>, wake: &Arc<Notify>, is_mending: &Arc<AtomicBool>) -> Site {
+        let is_mending = Arc::clone(is_mending);
+        let alive = move || match is_mending.load(Ordering::SeqCst) {
+            true => Err("the host cannot go on; the log says why".to_owned()),
+            false => Ok(()),
+        };
+        Site {
+            doors,
+            store: Arc::clone(&self.store),
+            wake: Arc::clone(wake),
+            alive: Arc::new(alive),
+            metrics: self.server.metrics,
+            limits: Limits::default(),
+        }
     }
 
     fn looker(
@@ -184,288 +207,6 @@ fn kind_of(forge: &ForgeSettings) -> hook::Kind {
 
 fn forge_down(forge: &ForgeSettings, why: &forge::Error) -> AppError {
     AppError::Host(Said::plain(format!("forge {}: {why}", forge.name)))
-}
-
-/// Looks at one forge: where deliveries say so, and at everything that changed, now and then.
-struct Looker {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn crate::store::Clock>,
-    forges: Arc<Forges>,
-    intake: Arc<Intake>,
-    kind: hook::Kind,
-    name: String,
-    allowed: Vec<String>,
-    every: Duration,
-    wake: Arc<Notify>,
-    /// By the forge's id.
-    served: Mutex<BTreeMap<i64, Served>>,
-}
-
-/// What became of a delivery that says nothing about one issue.
-const READ_AGAIN: &str = "the repositories were read again";
-
-/// A look that is to be done.
-#[derive(Default)]
-struct Waiting {
-    hints: Vec<(Hint, Time)>,
-    hooks: Vec<HookId>,
-    not_before: Option<Instant>,
-    tries: u32,
-}
-
-type Look = (i64, i64);
-
-impl Looker {
-    async fn work(self, stop: &CancellationToken) {
-        let mut waiting: BTreeMap<Look, Waiting> = BTreeMap::new();
-        let mut looking: JoinSet<(Look, Waiting, Result<(), Trouble>)> = JoinSet::new();
-        let mut busy: HashSet<i64> = HashSet::new();
-        // Deliveries up to here are read, though not all are settled.
-        let mut read = HookId(0);
-        // When the sweep of a repository began whose looks are not all done.
-        let mut swept: BTreeMap<i64, Time> = BTreeMap::new();
-        let mut sweep_at = Instant::now();
-        while !stop.is_cancelled() {
-            if sweep_at <= Instant::now() {
-                if let Err(why) = self.sweep(&mut waiting, &mut swept).await {
-                    tracing::warn!(forge = self.name, %why, "the sweep came to no end; it is done again");
-                }
-                sweep_at = Instant::now() + self.every;
-            }
-            if let Err(why) = self.take_hooks(&mut waiting, &mut read).await {
-                tracing::error!(forge = self.name, %why, "deliveries were not read");
-            }
-            self.start(&mut waiting, &mut looking, &mut busy);
-            self.looked(&waiting, &busy, &mut swept).await;
-            let next = waiting.values().filter_map(|one| one.not_before).min();
-            let until = next.map_or(sweep_at, |next| next.min(sweep_at));
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = self.wake.notified() => {}
-                Some(done) = looking.join_next() => match done {
-                    Ok((look, one, done)) => {
-                        busy.remove(&look.0);
-                        self.ended(look, one, done, &mut waiting).await;
-                    }
-                    Err(why) => {
-                        tracing::error!(forge = self.name, %why, "a look ended in a panic");
-                        busy.clear();
-                        read = HookId(0);
-                    }
-                },
-                () = tokio::time::sleep_until(until.into()) => {}
-            }
-        }
-        // What is under way stays taken up, and is looked at again by the next start.
-        looking.abort_all();
-    }
-
-    /// Starts the looks that are due, one for each repository.
-    fn start(
-        &self,
-        waiting: &mut BTreeMap<Look, Waiting>,
-        looking: &mut JoinSet<(Look, Waiting, Result<(), Trouble>)>,
-        busy: &mut HashSet<i64>,
-    ) {
-        let now = Instant::now();
-        while looking.len() < LOOKS {
-            let due = waiting.iter().find(|((repository, _), one)| {
-                !busy.contains(repository) && one.not_before.is_none_or(|at| at <= now)
-            });
-            let Some(look) = due.map(|(look, _)| *look) else {
-                return;
-            };
-            let Some(one) = waiting.remove(&look) else {
-                return;
-            };
-            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(served) = served.get(&look.0).cloned() else {
-                continue;
-            };
-            busy.insert(look.0);
-            let intake = Arc::clone(&self.intake);
-            looking.spawn(async move {
-                let done = intake.look(&served, look.1, &one.hints).await;
-                (look, one, done)
-            });
-        }
-    }
-
-    async fn ended(
-        &self,
-        look: Look,
-        mut one: Waiting,
-        done: Result<(), Trouble>,
-        waiting: &mut BTreeMap<Look, Waiting>,
-    ) {
-        match done {
-            Ok(()) => {
-                for hook in one.hooks {
-                    self.settle(hook, None).await;
-                }
-            }
-            Err(why) => {
-                one.tries += 1;
-                let own = Duration::from_secs(2_u64.saturating_pow(one.tries.min(8)));
-                let wait = why.after_secs().map_or(own, Duration::from_secs).max(own);
-                let number = look.1;
-                tracing::warn!(forge = self.name, number, %why, ?wait, "a look came to no end");
-                one.not_before = Some(Instant::now() + wait.min(RETRY_MOST));
-                let again = waiting.entry(look).or_default();
-                again.hints.append(&mut one.hints);
-                again.hooks.append(&mut one.hooks);
-                (again.tries, again.not_before) = (one.tries, one.not_before);
-            }
-        }
-    }
-
-    /// Reads deliveries that were stored, and notes where they say to look.
-    async fn take_hooks(
-        &self,
-        waiting: &mut BTreeMap<Look, Waiting>,
-        read: &mut HookId,
-    ) -> Result<(), Trouble> {
-        loop {
-            let found = self.store.next_hooks(&self.name, *read, HOOKS).await?;
-            if found.is_empty() {
-                return Ok(());
-            }
-            for stored in found {
-                let StoredHook { id, hook, at } = stored;
-                let ignored = match hook::parse(self.kind, &hook.event, &hook.body) {
-                    Read::Ignored(reason) => Some(reason),
-                    Read::Reach => {
-                        self.refresh().await?;
-                        Some(READ_AGAIN.to_owned())
-                    }
-                    Read::Look(hint) => self.note(*hint, id, at, waiting).await?.err(),
-                };
-                if let Some(reason) = ignored {
-                    self.settle(id, Some(reason)).await;
-                }
-                *read = id;
-            }
-        }
-    }
-
-    async fn settle(&self, hook: HookId, reason: Option<String>) {
-        match self.store.settle_hook(hook, reason).await {
-            Ok(()) | Err(CommitError::Decided) => {}
-            Err(why) => tracing::error!(%why, "a delivery was not settled"),
-        }
-    }
-
-    /// Where a delivery says to look; why it says nothing.
-    async fn note(
-        &self,
-        hint: Hint,
-        hook: HookId,
-        at: Time,
-        waiting: &mut BTreeMap<Look, Waiting>,
-    ) -> Result<Result<(), String>, Trouble> {
-        let is_served = |id: i64| {
-            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-            served.contains_key(&id)
-        };
-        if !is_served(hint.repository) {
-            return Ok(Err(format!("{} is not served", hint.name)));
-        }
-        self.forges.forget_ground(&self.name, hint.repository);
-        match hint.subject {
-            Subject::Thread(number) => {
-                let one = waiting.entry((hint.repository, number)).or_default();
-                one.hints.push((hint, at));
-                one.hooks.push(hook);
-                Ok(Ok(()))
-            }
-            Subject::Repository => {
-                self.refresh().await?;
-                Ok(Err(READ_AGAIN.to_owned()))
-            }
-        }
-    }
-
-    /// Reads which repositories there are, and how they are called now.
-    async fn refresh(&self) -> Result<(), Trouble> {
-        let service: &dyn Service = self.intake.service().as_ref();
-        let found: Vec<Repository> = service.repositories(&self.allowed).await?;
-        let mut served = BTreeMap::new();
-        for repository in found {
-            let key = RepositoryKey {
-                forge: self.name.clone(),
-                id: repository.id,
-            };
-            let read = self.store.see_repository(&key, &repository.name).await?;
-            self.forges.keep(&self.name, &repository);
-            if !repository.archived {
-                served.insert(
-                    repository.id,
-                    Served {
-                        key,
-                        repository,
-                        read,
-                    },
-                );
-            }
-        }
-        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
-        Ok(())
-    }
-
-    /// Everything that changed since the last sweep, and everything that was left undone.
-    async fn sweep(
-        &self,
-        waiting: &mut BTreeMap<Look, Waiting>,
-        swept: &mut BTreeMap<i64, Time>,
-    ) -> Result<(), Trouble> {
-        self.refresh().await?;
-        let served: Vec<Served> = {
-            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-            served.values().cloned().collect()
-        };
-        for one in served {
-            let begun = self.clock.now();
-            let since = one.read.looked_until.minus_secs(OVERLAP_SECS);
-            let conversation = self.intake.service().conversation(&one.repository);
-            for changed in conversation.changed(since).await? {
-                waiting.entry((one.key.id, changed.number)).or_default();
-            }
-            for number in self.store.unsettled(&one.key).await? {
-                waiting.entry((one.key.id, number)).or_default();
-            }
-            swept.insert(one.key.id, begun);
-        }
-        self.intake
-            .service()
-            .redeliver(self.clock.now().minus_secs(3600))
-            .await?;
-        Ok(())
-    }
-}
-
-impl Looker {
-    /// Moves the cursors of repositories whose looks are all done.
-    async fn looked(
-        &self,
-        waiting: &BTreeMap<Look, Waiting>,
-        busy: &HashSet<i64>,
-        swept: &mut BTreeMap<i64, Time>,
-    ) {
-        let is_open = |id: &i64| busy.contains(id) || waiting.keys().any(|(of, _)| of == id);
-        let done: Vec<(i64, Time)> = swept
-            .iter()
-            .filter(|(id, _)| !is_open(id))
-            .map(|(id, begun)| (*id, *begun))
-            .collect();
-        for (id, begun) in done {
-            let forge = self.name.clone();
-            let key = RepositoryKey { forge, id };
-            if let Err(why) = self.store.looked(&key, begun).await {
-                tracing::error!(forge = self.name, %why, "a cursor was not moved");
-            }
-            swept.remove(&id);
-        }
-    }
 }
 
 impl App {

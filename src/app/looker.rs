@@ -1,0 +1,311 @@
+//! Looks at one forge: where deliveries say so, and at everything that changed, now and then.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::served::Forges;
+use crate::domain::ident::Time;
+use crate::forge::hook::{self, Hint, Read, Subject};
+use crate::forge::{Repository, Service};
+use crate::intake::{Intake, Served, Trouble};
+use crate::store::{Clock, CommitError, HookId, RepositoryKey, Store, StoredHook};
+
+/// How far behind its cursor a sweep reads: the forge's clock is not ours.
+const OVERLAP_SECS: u64 = 300;
+
+/// Most looks at once, one for each repository.
+const LOOKS: usize = 8;
+
+/// Most deliveries read in one go.
+const HOOKS: u32 = 200;
+
+/// Longest wait before a look that failed is done again.
+const RETRY_MOST: Duration = Duration::from_secs(300);
+
+/// One forge under observation. Dropped, it loses nothing: what was not settled is read again.
+pub(super) struct Looker {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) forges: Arc<Forges>,
+    pub(super) intake: Arc<Intake>,
+    pub(super) kind: hook::Kind,
+    pub(super) name: String,
+    pub(super) allowed: Vec<String>,
+    pub(super) every: Duration,
+    pub(super) wake: Arc<Notify>,
+    /// By the forge's id.
+    pub(super) served: Mutex<BTreeMap<i64, Served>>,
+}
+
+/// What became of a delivery that says nothing about one issue.
+const READ_AGAIN: &str = "the repositories were read again";
+
+/// A look that is to be done.
+#[derive(Default)]
+struct Waiting {
+    hints: Vec<(Hint, Time)>,
+    hooks: Vec<HookId>,
+    not_before: Option<Instant>,
+    tries: u32,
+}
+
+type Look = (i64, i64);
+
+impl Looker {
+    /// Until `stop`.
+    pub(super) async fn work(self, stop: &CancellationToken) {
+        let mut waiting: BTreeMap<Look, Waiting> = BTreeMap::new();
+        let mut looking: JoinSet<(Look, Waiting, Result<(), Trouble>)> = JoinSet::new();
+        let mut busy: HashSet<i64> = HashSet::new();
+        // Deliveries up to here are read, though not all are settled.
+        let mut read = HookId(0);
+        // When the sweep of a repository began whose looks are not all done.
+        let mut swept: BTreeMap<i64, Time> = BTreeMap::new();
+        let mut sweep_at = Instant::now();
+        while !stop.is_cancelled() {
+            if sweep_at <= Instant::now() {
+                if let Err(why) = self.sweep(&mut waiting, &mut swept).await {
+                    tracing::warn!(forge = self.name, %why, "the sweep came to no end; it is done again");
+                }
+                sweep_at = Instant::now() + self.every;
+            }
+            if let Err(why) = self.take_hooks(&mut waiting, &mut read).await {
+                tracing::error!(forge = self.name, %why, "deliveries were not read");
+            }
+            self.start(&mut waiting, &mut looking, &mut busy);
+            self.looked(&waiting, &busy, &mut swept).await;
+            let next = waiting.values().filter_map(|one| one.not_before).min();
+            let until = next.map_or(sweep_at, |next| next.min(sweep_at));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.wake.notified() => {}
+                Some(done) = looking.join_next() => match done {
+                    Ok((look, one, done)) => {
+                        busy.remove(&look.0);
+                        self.ended(look, one, done, &mut waiting).await;
+                    }
+                    Err(why) => {
+                        tracing::error!(forge = self.name, %why, "a look ended in a panic");
+                        busy.clear();
+                        read = HookId(0);
+                    }
+                },
+                () = tokio::time::sleep_until(until.into()) => {}
+            }
+        }
+        // What is under way stays taken up, and is looked at again by the next start.
+        looking.abort_all();
+    }
+
+    /// Starts the looks that are due, one for each repository.
+    fn start(
+        &self,
+        waiting: &mut BTreeMap<Look, Waiting>,
+        looking: &mut JoinSet<(Look, Waiting, Result<(), Trouble>)>,
+        busy: &mut HashSet<i64>,
+    ) {
+        let now = Instant::now();
+        while looking.len() < LOOKS {
+            let due = waiting.iter().find(|((repository, _), one)| {
+                !busy.contains(repository) && one.not_before.is_none_or(|at| at <= now)
+            });
+            let Some(look) = due.map(|(look, _)| *look) else {
+                return;
+            };
+            let Some(one) = waiting.remove(&look) else {
+                return;
+            };
+            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(served) = served.get(&look.0).cloned() else {
+                continue;
+            };
+            busy.insert(look.0);
+            let intake = Arc::clone(&self.intake);
+            looking.spawn(async move {
+                let done = intake.look(&served, look.1, &one.hints).await;
+                (look, one, done)
+            });
+        }
+    }
+
+    async fn ended(
+        &self,
+        look: Look,
+        mut one: Waiting,
+        done: Result<(), Trouble>,
+        waiting: &mut BTreeMap<Look, Waiting>,
+    ) {
+        match done {
+            Ok(()) => {
+                for hook in one.hooks {
+                    self.settle(hook, None).await;
+                }
+            }
+            Err(why) => {
+                one.tries += 1;
+                let own = Duration::from_secs(2_u64.saturating_pow(one.tries.min(8)));
+                let wait = why.after_secs().map_or(own, Duration::from_secs).max(own);
+                let number = look.1;
+                tracing::warn!(forge = self.name, number, %why, ?wait, "a look came to no end");
+                one.not_before = Some(Instant::now() + wait.min(RETRY_MOST));
+                let again = waiting.entry(look).or_default();
+                again.hints.append(&mut one.hints);
+                again.hooks.append(&mut one.hooks);
+                (again.tries, again.not_before) = (one.tries, one.not_before);
+            }
+        }
+    }
+
+    /// Reads deliveries that were stored, and notes where they say to look.
+    async fn take_hooks(
+        &self,
+        waiting: &mut BTreeMap<Look, Waiting>,
+        read: &mut HookId,
+    ) -> Result<(), Trouble> {
+        loop {
+            let found = self.store.next_hooks(&self.name, *read, HOOKS).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            for stored in found {
+                let StoredHook { id, hook, at } = stored;
+                let ignored = match hook::parse(self.kind, &hook.event, &hook.body) {
+                    Read::Ignored(reason) => Some(reason),
+                    Read::Reach => {
+                        self.refresh().await?;
+                        Some(READ_AGAIN.to_owned())
+                    }
+                    Read::Look(hint) => self.note(*hint, id, at, waiting).await?.err(),
+                };
+                if let Some(reason) = ignored {
+                    self.settle(id, Some(reason)).await;
+                }
+                *read = id;
+            }
+        }
+    }
+
+    async fn settle(&self, hook: HookId, reason: Option<String>) {
+        match self.store.settle_hook(hook, reason).await {
+            Ok(()) | Err(CommitError::Decided) => {}
+            Err(why) => tracing::error!(%why, "a delivery was not settled"),
+        }
+    }
+
+    /// Where a delivery says to look; why it says nothing.
+    async fn note(
+        &self,
+        hint: Hint,
+        hook: HookId,
+        at: Time,
+        waiting: &mut BTreeMap<Look, Waiting>,
+    ) -> Result<Result<(), String>, Trouble> {
+        let is_served = |id: i64| {
+            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+            served.contains_key(&id)
+        };
+        if !is_served(hint.repository) {
+            return Ok(Err(format!("{} is not served", hint.name)));
+        }
+        self.forges.forget_ground(&self.name, hint.repository);
+        match hint.subject {
+            Subject::Thread(number) => {
+                let one = waiting.entry((hint.repository, number)).or_default();
+                one.hints.push((hint, at));
+                one.hooks.push(hook);
+                Ok(Ok(()))
+            }
+            Subject::Repository => {
+                self.refresh().await?;
+                Ok(Err(READ_AGAIN.to_owned()))
+            }
+        }
+    }
+
+    /// Reads which repositories there are, and how they are called now.
+    async fn refresh(&self) -> Result<(), Trouble> {
+        let service: &dyn Service = self.intake.service().as_ref();
+        let found: Vec<Repository> = service.repositories(&self.allowed).await?;
+        let mut served = BTreeMap::new();
+        for repository in found {
+            let key = RepositoryKey {
+                forge: self.name.clone(),
+                id: repository.id,
+            };
+            let read = self.store.see_repository(&key, &repository.name).await?;
+            self.forges.keep(&self.name, &repository);
+            if !repository.archived {
+                served.insert(
+                    repository.id,
+                    Served {
+                        key,
+                        repository,
+                        read,
+                    },
+                );
+            }
+        }
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
+        Ok(())
+    }
+
+    /// Everything that changed since the last sweep, and everything that was left undone.
+    async fn sweep(
+        &self,
+        waiting: &mut BTreeMap<Look, Waiting>,
+        swept: &mut BTreeMap<i64, Time>,
+    ) -> Result<(), Trouble> {
+        self.refresh().await?;
+        let served: Vec<Served> = {
+            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+            served.values().cloned().collect()
+        };
+        for one in served {
+            let begun = self.clock.now();
+            let since = one.read.looked_until.minus_secs(OVERLAP_SECS);
+            let conversation = self.intake.service().conversation(&one.repository);
+            for changed in conversation.changed(since).await? {
+                waiting.entry((one.key.id, changed.number)).or_default();
+            }
+            for number in self.store.unsettled(&one.key).await? {
+                waiting.entry((one.key.id, number)).or_default();
+            }
+            swept.insert(one.key.id, begun);
+        }
+        self.intake
+            .service()
+            .redeliver(self.clock.now().minus_secs(3600))
+            .await?;
+        Ok(())
+    }
+}
+
+impl Looker {
+    /// Moves the cursors of repositories whose looks are all done.
+    async fn looked(
+        &self,
+        waiting: &BTreeMap<Look, Waiting>,
+        busy: &HashSet<i64>,
+        swept: &mut BTreeMap<i64, Time>,
+    ) {
+        let is_open = |id: &i64| busy.contains(id) || waiting.keys().any(|(of, _)| of == id);
+        let done: Vec<(i64, Time)> = swept
+            .iter()
+            .filter(|(id, _)| !is_open(id))
+            .map(|(id, begun)| (*id, *begun))
+            .collect();
+        for (id, begun) in done {
+            let forge = self.name.clone();
+            let key = RepositoryKey { forge, id };
+            if let Err(why) = self.store.looked(&key, begun).await {
+                tracing::error!(forge = self.name, %why, "a cursor was not moved");
+            }
+            swept.remove(&id);
+        }
+    }
+}
