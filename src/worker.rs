@@ -5,9 +5,11 @@
 //! epoch: whoever lost it kills its sandbox and writes nothing. A job that breaks is tried
 //! again later, and not for ever.
 
+mod begin;
 mod lease;
 mod perform;
 mod serve;
+mod show;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,13 +19,13 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use begin::begin;
 use lease::Lease;
 use perform::Trouble;
 pub use serve::Room;
 
 use crate::agent::Agent;
 use crate::domain::decide::{Decision, decide};
-use crate::domain::effect::Effect;
 use crate::domain::event::Event;
 use crate::domain::ident::{CommitId, TaskId, Time};
 use crate::domain::report::{self, Voice};
@@ -117,7 +119,7 @@ impl From<StoreError> for WorkerError {
 
 /// What this process showed of each task last: so that progress does not flood a forge, and what is there already is
 /// not written again. Lost with the process, which costs one edit.
-type Shown = HashMap<TaskId, perform::LastShown>;
+type Shown = HashMap<TaskId, show::LastShown>;
 
 /// How to halt each run under way.
 type Halts = HashMap<(TaskId, u32), watch::Sender<Option<Halt>>>;
@@ -434,51 +436,6 @@ impl Drop for Registered<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         halts.remove(&self.run);
-    }
-}
-
-/// A new task as its request makes it, and what follows from its acceptance.
-fn begin(id: TaskId, new: &NewTask, branch: String, at: Time) -> crate::store::Decision {
-    let task = new.proposed(id, branch.clone(), at);
-    let event = Event::Requested {
-        new: Box::new(new.clone()),
-        branch,
-    };
-    let requested = JournalLine {
-        at,
-        note: report::journal_line(&event),
-        event: Some(event),
-    };
-    if new.unaccepted {
-        return crate::store::Decision {
-            task,
-            journal: vec![requested],
-            effects: vec![Effect::Publish],
-        };
-    }
-    let event = Event::Accepted {
-        by: new.requester.clone(),
-        digest: task.brief.digest.clone(),
-    };
-    match decide(&task, &event, at) {
-        Decision::Moved { task, effects } => {
-            let accepted = JournalLine {
-                at,
-                note: report::journal_line(&event),
-                event: Some(event),
-            };
-            crate::store::Decision {
-                task: *task,
-                journal: vec![requested, accepted],
-                effects,
-            }
-        }
-        // Its own digest always fits; were it not so, the task waits at Proposed, visibly.
-        Decision::Stale | Decision::Refused(_) => crate::store::Decision {
-            task,
-            journal: vec![requested],
-            effects: vec![Effect::Publish],
-        },
     }
 }
 

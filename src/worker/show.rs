@@ -1,0 +1,261 @@
+//! Showing a task: status, label, pull request, checks, and the words that call a person.
+
+use std::sync::PoisonError;
+
+use super::Worker;
+use super::lease::Lease;
+use super::perform::{Trouble, place};
+use crate::domain::event::Event;
+use crate::domain::ident::Time;
+use crate::domain::report::{self, CheckReport, Voice};
+use crate::domain::task::{Ending, Failure, FailureClass, Outstanding, Stage, Task};
+use crate::forge::{self, CommentId, Forge, PullRequest, Status};
+use crate::store::{Claim, RepositoryKey};
+
+impl Worker {
+    /// Makes the forge show the task as it is now.
+    pub(super) async fn publish(&self, claim: &Claim, task: &Task) -> Result<Vec<Event>, Trouble> {
+        // What is being removed is not written to meanwhile; `CleanedUp` publishes once more.
+        if let Stage::Ended { left: None, .. } = task.stage {
+            return Ok(Vec::new());
+        }
+        self.pace(task)?;
+        let (forge, voice) = self.world.forge(task);
+        let place = place(task);
+        let body = report::status(task, self.clock.now(), &voice);
+        let status = Status {
+            word: task.word(),
+            ended: task.is_final(),
+            body: &body,
+        };
+        let note = note(task);
+        let known = match &note {
+            Some((repository, key)) => self.store.note(repository, key).await?,
+            None => None,
+        };
+        let mut showing = None;
+        let shown = async {
+            let id = forge
+                .ensure_status(place, known.map(CommentId), &status)
+                .await?;
+            showing = Some(id.0);
+            forge
+                .ensure_label(place, report::label(task).as_deref())
+                .await?;
+            // A label that stays would look like a request that nobody answers.
+            if matches!(task.stage, Stage::Proposed | Stage::Ended { .. }) {
+                let label = &task.settings.trigger.label;
+                forge.drop_trigger(place, label).await?;
+            }
+            if let Stage::InReview { .. } = task.stage {
+                self.show_pull(task, forge.as_ref(), &voice).await?;
+                if task.approved_by().is_some() {
+                    forge.mark_ready(place).await?;
+                }
+            }
+            // Of a rejected task nothing is left that a check could stand on.
+            let rejected = matches!(
+                task.stage,
+                Stage::Ended {
+                    how: Ending::Rejected,
+                    ..
+                }
+            );
+            for check in report::checks(task).into_iter().filter(|_| !rejected) {
+                if !self.is_shown(task, &check) {
+                    forge.set_check(place, &check).await?;
+                    self.has_shown(task, check);
+                }
+            }
+            Ok::<(), forge::Error>(())
+        };
+        let shown = shown.await;
+        if let (Some((repository, key)), Some(id)) = (&note, showing)
+            && known != Some(id)
+        {
+            self.store.keep_note(repository, key, id).await?;
+        }
+        match shown {
+            Ok(()) => {
+                self.showed(task);
+                Ok(Vec::new())
+            }
+            Err(error) => match Trouble::of(&error, claim) {
+                Some(trouble) => Err(trouble),
+                // What cannot be shown is logged; the task itself is what the store says.
+                None => {
+                    tracing::warn!(task = %claim.task, %error, "the report could not be published");
+                    Ok(Vec::new())
+                }
+            },
+        }
+    }
+
+    /// Progress of work is not shown more often than the world wants; what a person did is shown at once.
+    fn pace(&self, task: &Task) -> Result<(), Trouble> {
+        if task.word() != "running" {
+            return Ok(());
+        }
+        let pace = self.world.pace_secs(task);
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = shown.get(&task.id).and_then(|shown| shown.at);
+        match last {
+            Some((word, at)) if word == task.word() && pace > 0 => {
+                let passed = self.clock.now().millis_since(at) / 1000;
+                match pace.checked_sub(passed) {
+                    None | Some(0) => Ok(()),
+                    Some(secs) => Err(Trouble::Paced { secs }),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn showed(&self, task: &Task) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.is_final() {
+            shown.remove(&task.id);
+        } else {
+            shown.entry(task.id).or_default().at = Some((task.word(), self.clock.now()));
+        }
+    }
+
+    fn is_shown(&self, task: &Task, check: &CheckReport) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shown.get(&task.id);
+        known.is_some_and(|known| known.checks.contains(check)) && self.world.pace_secs(task) > 0
+    }
+
+    fn has_shown(&self, task: &Task, check: CheckReport) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let checks = &mut shown.entry(task.id).or_default().checks;
+        checks.retain(|known| known.name != check.name);
+        checks.push(check);
+    }
+
+    async fn show_pull(
+        &self,
+        task: &Task,
+        forge: &dyn Forge,
+        voice: &Voice,
+    ) -> Result<crate::domain::task::Pull, forge::Error> {
+        let (title, body) = (report::pull_title(task), report::pull_body(task, voice));
+        let pull = PullRequest {
+            branch: &task.branch,
+            base: task.base_branch.as_deref(),
+            title: &title,
+            body: &body,
+            draft: task.settings.pull.is_draft(task.approved_by().is_some()),
+        };
+        forge.ensure_pull(place(task), &pull).await
+    }
+
+    pub(super) async fn open_pull(
+        &self,
+        claim: &Claim,
+        lease: &Lease,
+        task: &Task,
+        revision: u32,
+    ) -> Result<Vec<Event>, Trouble> {
+        let Some(result) = task
+            .revision
+            .as_ref()
+            .filter(|newest| newest.number == revision)
+        else {
+            return Ok(Vec::new());
+        };
+        if task.outstanding() != Some(Outstanding::Pull(revision)) {
+            return Ok(Vec::new());
+        }
+        self.hold(claim, lease).await?;
+        let (forge, voice) = self.world.forge(task);
+        let head = &result.result.head;
+        let expected = task.pull.as_ref().map(|pull| &pull.head);
+        let opened = async {
+            forge.ensure_branch(&task.branch, head, expected).await?;
+            self.show_pull(task, forge.as_ref(), &voice).await
+        };
+        let failed = |class, message: String| {
+            let failure = Failure {
+                class,
+                message,
+                tail: String::new(),
+            };
+            Ok(vec![Event::PublishFailed { revision, failure }])
+        };
+        match opened.await {
+            Ok(pull) => {
+                self.request_reviews(task, forge.as_ref()).await?;
+                Ok(vec![Event::Published { revision, pull }])
+            }
+            Err(forge::Error::Conflict {
+                found: Some(head), ..
+            }) if task.pull.is_some() => Ok(vec![Event::BranchMoved {
+                by: "someone else".to_owned(),
+                head,
+            }]),
+            Err(error @ forge::Error::Conflict { .. }) => {
+                failed(FailureClass::Conflict, error.to_string())
+            }
+            Err(error) => match Trouble::of(&error, claim) {
+                Some(trouble) => Err(trouble),
+                None => failed(FailureClass::Forge, error.to_string()),
+            },
+        }
+    }
+
+    /// Asks for reviews, once for each revision. Whom the forge cannot ask is left out.
+    async fn request_reviews(&self, task: &Task, forge: &dyn Forge) -> Result<(), Trouble> {
+        for login in self.world.reviewers(task).await? {
+            match forge.request_review(place(task), &login).await {
+                Ok(()) => {}
+                Err(forge::Error::Retry { after_secs, why }) => {
+                    let after_secs = after_secs.unwrap_or(2);
+                    return Err(Trouble::Later { why, after_secs });
+                }
+                Err(error) => tracing::info!(task = %task.id, %error, "no review was requested"),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn tell(
+        &self,
+        claim: &Claim,
+        task: &Task,
+        entry: u32,
+    ) -> Result<Vec<Event>, Trouble> {
+        let (forge, voice) = self.world.forge(task);
+        // The turn may have passed meanwhile: then nobody is called.
+        let Some(body) = report::notice(task, &voice).filter(|_| task.asked == entry) else {
+            return Ok(Vec::new());
+        };
+        match forge
+            .ensure_comment(place(task), &format!("entry-{entry}"), &body)
+            .await
+        {
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => match Trouble::of(&error, claim) {
+                Some(trouble) => Err(trouble),
+                None => {
+                    tracing::warn!(task = %claim.task, %error, "nobody could be told");
+                    Ok(Vec::new())
+                }
+            },
+        }
+    }
+}
+
+/// What was shown of a task last.
+#[derive(Default)]
+pub(super) struct LastShown {
+    at: Option<(&'static str, Time)>,
+    checks: Vec<CheckReport>,
+}
+
+/// Where the id of a task's status comment is kept; locally nowhere.
+fn note(task: &Task) -> Option<(RepositoryKey, String)> {
+    let id = task.issue.repository_id?;
+    let forge = task.issue.forge.clone();
+    Some((RepositoryKey { forge, id }, task.id.to_string()))
+}
