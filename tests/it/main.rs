@@ -19,6 +19,7 @@ mod ordinary;
 mod packages;
 mod readme;
 mod referee;
+mod replies;
 mod report;
 mod road;
 mod sandbox;

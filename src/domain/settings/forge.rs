@@ -89,6 +89,18 @@ pub struct PullSettings {
     pub on_verify_fail: OnVerifyFail,
 }
 
+impl PullSettings {
+    /// Whether the pull request of a result is a draft, by whether someone approved that result. Without
+    /// [`OnVerifyFail::Draft`] no result that is red is published, so `until-verified` has none.
+    #[must_use]
+    pub fn is_draft(&self, approved: bool) -> bool {
+        match self.draft {
+            Draft::UntilApproved => !approved,
+            Draft::UntilVerified | Draft::Never => false,
+        }
+    }
+}
+
 /// Until when a pull request is a draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
