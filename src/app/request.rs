@@ -218,6 +218,7 @@ impl App {
                 out: order.out.as_ref().map(|out| out.display().to_string()),
             },
             requester: self.user(),
+            requester_address: None,
             brief,
             survey,
             settings: prepared.settings,

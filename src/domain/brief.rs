@@ -41,6 +41,9 @@ pub struct Brief {
     pub plan_first: bool,
     /// Who reviews the result.
     pub reviewer: Option<String>,
+    /// Comments of people below `[context] comments_from`, which are no part of it.
+    #[serde(default)]
+    pub comments_left_out: u32,
     /// The whole visible text: hidden parts removed.
     pub text: String,
     /// What was hidden in the text as written; shown to people, kept from the agent.
@@ -192,6 +195,7 @@ pub fn parse(text: &str, max_chars: u32) -> Result<Brief, BriefError> {
         ask_first: outline.text(Part::AskFirst),
         plan_first: outline.text(Part::Plan).is_some_and(yes),
         reviewer: outline.text(Part::Reviewer),
+        comments_left_out: 0,
         hidden,
         digest: Digest::of(text.as_bytes()),
         text: visible,

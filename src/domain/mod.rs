@@ -14,6 +14,7 @@ pub mod event;
 pub mod evidence;
 pub mod gates;
 pub mod ident;
+pub mod owners;
 pub mod policy;
 pub mod report;
 pub mod settings;

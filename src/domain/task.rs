@@ -23,6 +23,9 @@ pub struct Task {
     pub issue: IssueRef,
     /// The person whose permitted act started it.
     pub requester: String,
+    /// An address of theirs that the forge shows to everyone, for trailers of the commit; never a guess.
+    #[serde(default)]
+    pub requester_address: Option<String>,
     /// The accepted text. Replaced before work by an edit or an answer about the text, afterwards by a retry.
     pub brief: Brief,
     /// The issue's text now, where it changed after work began: the brief of the next try.
@@ -88,6 +91,9 @@ pub struct NewTask {
     pub issue: IssueRef,
     /// The person whose permitted act started it.
     pub requester: String,
+    /// An address of theirs that the forge shows to everyone.
+    #[serde(default)]
+    pub requester_address: Option<String>,
     /// The text.
     pub brief: Brief,
     /// Facts about the repository at `base`.
@@ -131,6 +137,7 @@ impl NewTask {
             id,
             issue,
             requester: self.requester.clone(),
+            requester_address: self.requester_address.clone(),
             brief: self.brief.clone(),
             edited: None,
             brief_edits: 0,

@@ -23,6 +23,7 @@ mod ordinary;
 mod packages;
 mod readme;
 mod referee;
+mod replies;
 mod report;
 mod road;
 mod sandbox;

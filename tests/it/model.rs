@@ -54,6 +54,7 @@ fn brief(text: &str, criteria: usize) -> Brief {
         plan_first: false,
         reviewer: None,
         text: text.to_owned(),
+        comments_left_out: 0,
         hidden: Vec::new(),
         digest: Digest::of(text.as_bytes()),
     }
@@ -81,6 +82,7 @@ fn new_task(brief: Brief) -> NewTask {
             out: None,
         },
         requester: "dana".into(),
+        requester_address: None,
         brief,
         survey: Survey::default(),
         settings: small_settings(),
@@ -228,6 +230,7 @@ impl World {
             id: _,
             issue: _,
             requester: _,
+            requester_address: _,
             brief,
             edited,
             brief_edits: _,

@@ -26,17 +26,17 @@ use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
 /// 2026-11-20 14:20:05 UTC.
-const NOW: Time = Time(1_795_184_405_000);
+pub(super) const NOW: Time = Time(1_795_184_405_000);
 
 const ISSUE: &str = "# Empty input is accepted\n\n## Goal\n\nAn empty input is refused.\n\n\
     ## Acceptance criteria\n\n- [ ] Empty input returns exit 2 (`tests`)\n\
     - [ ] It still builds (`build`)\n- [ ] Feels fast on big repositories\n";
 
-fn commit(digit: char) -> CommitId {
+pub(super) fn commit(digit: char) -> CommitId {
     digit.to_string().repeat(40).parse().unwrap()
 }
 
-fn minutes_ago(minutes: i64) -> Time {
+pub(super) fn minutes_ago(minutes: i64) -> Time {
     Time(NOW.0 - minutes * 60_000)
 }
 
@@ -187,7 +187,7 @@ fn unfinished(questions_left_out: usize) -> Box<Unfinished> {
     })
 }
 
-fn task(stage: Stage) -> Task {
+pub(super) fn task(stage: Stage) -> Task {
     let new = NewTask {
         issue: IssueRef {
             forge: "local".to_owned(),
@@ -198,6 +198,7 @@ fn task(stage: Stage) -> Task {
             out: None,
         },
         requester: "dana".to_owned(),
+        requester_address: None,
         brief: parse(ISSUE, 60_000).unwrap(),
         survey: Default::default(),
         settings: Settings {
@@ -221,7 +222,7 @@ fn task(stage: Stage) -> Task {
     task
 }
 
-fn with(mut task: Task, change: impl FnOnce(&mut Task)) -> Task {
+pub(super) fn with(mut task: Task, change: impl FnOnce(&mut Task)) -> Task {
     change(&mut task);
     task
 }
@@ -255,7 +256,7 @@ fn open(task: &mut Task) {
     });
 }
 
-fn review(checking: Option<u32>, head: CommitId, closing: Option<Closing>) -> Task {
+pub(super) fn review(checking: Option<u32>, head: CommitId, closing: Option<Closing>) -> Task {
     let stage = Stage::InReview {
         head,
         checking,
@@ -366,7 +367,7 @@ fn failed(class: FailureClass) -> Task {
 }
 
 /// Every stage in each of its forms, and every failure class.
-fn cases() -> Vec<(String, Task)> {
+pub(super) fn cases() -> Vec<(String, Task)> {
     let until = NOW.plus_secs(7 * 24 * 3600);
     let asking = |about, questions| Stage::Asking {
         about,
@@ -826,7 +827,7 @@ fn the_last_lines_on_a_terminal() {
 }
 
 /// Everything that a text of ours must not do, whatever it quotes.
-fn assert_harmless(shown: &str, allowed: Option<&str>) {
+pub(super) fn assert_harmless(shown: &str, allowed: Option<&str>) {
     let mut bare = String::new();
     let (mut in_block, mut in_code) = (false, false);
     for event in Parser::new_ext(shown, Options::ENABLE_TABLES) {
@@ -933,7 +934,7 @@ fn assert_bounded(task: &Task) {
 }
 
 /// Every text of others in a task replaced by `text`, and every list made long.
-fn flood(task: &mut Task, text: &str, many: usize) {
+pub(super) fn flood(task: &mut Task, text: &str, many: usize) {
     let own = || text.to_owned();
     let path = || RepoPath::new(text.as_bytes());
     task.requester = own();
@@ -1077,7 +1078,7 @@ fn huge_input_is_bounded_and_what_is_left_out_is_said() {
     assert!(body.contains("left out for length"));
 }
 
-fn hostile() -> impl Strategy<Value = String> {
+pub(super) fn hostile() -> impl Strategy<Value = String> {
     let pieces = [
         "@dana",
         "@o/team",

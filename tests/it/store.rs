@@ -159,6 +159,7 @@ fn new_task() -> NewTask {
             out: None,
         },
         requester: "ann".to_owned(),
+        requester_address: None,
         brief: Brief {
             title: "Empty input crashes".to_owned(),
             goal: "It does not.".to_owned(),
@@ -174,6 +175,7 @@ fn new_task() -> NewTask {
             plan_first: false,
             reviewer: None,
             text: "Empty input crashes".to_owned(),
+            comments_left_out: 0,
             hidden: Vec::new(),
             digest: Digest::of(b"Empty input crashes"),
         },

@@ -320,6 +320,7 @@ fn new_task(number: i64) -> NewTask {
             out: None,
         },
         requester: "dana".to_owned(),
+        requester_address: None,
         brief: brief::parse(text, 10_000).unwrap(),
         survey: Survey::default(),
         settings: Settings::default(),

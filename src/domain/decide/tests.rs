@@ -34,6 +34,7 @@ fn task(stage: Stage) -> Task {
             out: None,
         },
         requester: DANA.to_owned(),
+        requester_address: None,
         brief: brief::parse(text, 10_000).unwrap(),
         survey: Survey::default(),
         settings: Settings::default(),

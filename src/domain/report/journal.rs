@@ -1,6 +1,7 @@
 //! The lines of the journal, and the answer to an act that is not possible now.
 
-use super::Voice;
+use super::reply::no;
+use super::{Reply, Voice};
 use crate::domain::command::Grant;
 use crate::domain::decide::NotNow;
 use crate::domain::event::{Event, RunOutcome, Timer};
@@ -136,9 +137,13 @@ fn words(text: &str) -> String {
     clip(&harmless(line.as_bytes()), WORDS_MAX)
 }
 
-/// Why an act is not possible now, what is true instead, and what is possible. Plain text.
+/// Why an act is not possible now, what is true instead, and what is possible: locally plain text, on a forge the
+/// Markdown of a reply.
 #[must_use]
 pub fn not_now(task: &Task, why: &NotNow, voice: &Voice) -> String {
+    if !voice.is_local() {
+        return Reply::NotNow { task, why }.text(&[], voice);
+    }
     let id = task.id;
     let is = format!(
         "{id} is {} since {} UTC",
@@ -172,33 +177,9 @@ pub fn not_now(task: &Task, why: &NotNow, voice: &Voice) -> String {
         Stage::Proposed | Stage::TakenOver { .. } => format!("{} ends it", said("reject", "")),
         Stage::Ended { .. } => "a new request makes a new task".to_owned(),
     };
-    let no = match why {
-        NotNow::Final => return format!("{is}, which is final; {possible}"),
-        NotNow::NothingToApprove => "nothing waits for an approval".to_owned(),
-        NotNow::NothingAsked => "nothing was asked, so there is nothing to answer".to_owned(),
-        NotNow::NothingToStop => "nothing is running, so there is nothing to stop".to_owned(),
-        NotNow::NothingToRetry => "nothing failed, so there is nothing to try again".to_owned(),
-        NotNow::NothingToResume => {
-            "nobody interrupted it, so there is nothing to resume".to_owned()
-        }
-        NotNow::NothingToFix => "there is no result in review to change".to_owned(),
-        NotNow::NotTakenOver => "nobody took it over".to_owned(),
-        NotNow::NothingToTakeOver => "there is no branch to take over".to_owned(),
-        NotNow::OtherTarget { asked } => {
-            format!("that is not what is asked; asked is {}", asked.join(" or "))
-        }
-        NotNow::OtherText { digest } => {
-            format!("the text is another one by now; its digest is {digest}")
-        }
-        NotNow::BadAnswer { why } => format!("the answer cannot be used: {why}"),
-        NotNow::NoQuestion { number, asked } => match asked {
-            1 => format!("there is no question {number}; only one was asked"),
-            asked => format!("there is no question {number}; asked are 1 to {asked}"),
-        },
-        NotNow::NoDefaults => "nothing asked here has a default; answer in words".to_owned(),
-        NotNow::NoDefault { number } => {
-            format!("question {number} has no default; answer it in words")
-        }
-    };
+    if let NotNow::Final = why {
+        return format!("{is}, which is final; {possible}");
+    }
+    let no = no(why, str::to_owned);
     format!("{no}: {is}; {possible}")
 }

@@ -5,30 +5,38 @@
 //! person, a model or a log wrote reaches a page unescaped or unbounded, and what
 //! is left out for length is said.
 
+mod commit;
 mod data;
 mod journal;
 mod json;
 mod outcome;
 mod page;
 mod pull;
+mod queue;
+mod reply;
 mod review;
 mod status;
 mod stopped;
 mod table;
+mod template;
 mod terminal;
 mod turn;
 mod verdict;
 
+pub use commit::commit_message;
 pub use data::{CheckReport, CheckState, checks, label};
 pub use journal::{journal_line, not_now, step_words};
 pub use json::{LogPath, SCHEMA_VERSION, result_json, verify_json};
-pub use pull::{PULL_MAX, commit_message, pull_body, pull_title};
-pub use status::{STATUS_MAX, status};
+pub use pull::{PULL_MAX, pull_body, pull_body_after, pull_title};
+pub use queue::{Hold, InLine};
+pub use reply::{REPLY_MAX, Reply};
+pub use status::{STATUS_MAX, status, status_in_line};
+pub use template::{GITEA_FOLDERS, GITHUB_FOLDERS, TEMPLATE_MAX, pull_template};
 pub use terminal::{summary_lines, verify_lines};
 pub use turn::notice;
 pub use verdict::{Asked, Refereeing, verdict, verdict_checks, verdict_line};
 
-use page::{Page, chars, count, last_lines, line, span};
+use page::{Page, chars, count, last_lines, line, span, within};
 
 use super::evidence::{CheckEvidence, Exit, Limit, Seen, Verdict};
 use super::gates::{Cause, Finding, Gate};
@@ -43,13 +51,18 @@ use super::text::{clip, code, path};
 pub struct Voice {
     /// What a command starts with on a forge; `None` = one machine.
     prefix: Option<String>,
+    /// Where our own pages are, without a slash at the end; `None` = nowhere that a reader could reach.
+    pages: Option<String>,
 }
 
 impl Voice {
     /// One machine: no links, no labels, commands of the shell.
     #[must_use]
     pub fn local() -> Self {
-        Self { prefix: None }
+        Self {
+            prefix: None,
+            pages: None,
+        }
     }
 
     /// A forge whose comments are read for commands that start with `prefix`, as `/agent`.
@@ -57,7 +70,23 @@ impl Voice {
     pub fn forge(prefix: impl Into<String>) -> Self {
         Self {
             prefix: Some(prefix.into()),
+            pages: None,
         }
+    }
+
+    /// Links to our own pages below `base`, the server's public URL. One that no reader could follow, since it is this
+    /// machine's own or no plain URL, is not taken; neither is one that holds a credential.
+    #[must_use]
+    pub fn with_pages(mut self, base: &str) -> Self {
+        self.pages = reachable(base).then(|| base.trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// The page of a task; no credential is in it, the page asks for a login.
+    #[must_use]
+    pub fn page(&self, task: TaskId) -> Option<String> {
+        let base = self.pages.as_ref()?;
+        Some(format!("{base}/tasks/{task}"))
     }
 
     /// Whether there is no forge.
@@ -87,6 +116,36 @@ impl Voice {
     pub fn say(&self, verb: &str, args: &str, task: TaskId) -> String {
         code(&self.typed(verb, args, task))
     }
+}
+
+/// Whether a URL could lead a reader somewhere, and leads nowhere else in Markdown.
+fn reachable(base: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~%:/[]".contains(&b);
+    let Some(rest) = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| base.strip_prefix(scheme))
+    else {
+        return false;
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let v4 = |host: &str| host.starts_with("127.") || host == "0.0.0.0";
+    let own = match authority.starts_with('[') {
+        // `::1`, `::` and all other ways to write them, and what stands for the fourth version's.
+        true => {
+            host.trim_end_matches('1')
+                .chars()
+                .all(|c| c == '0' || c == ':')
+                || host.contains(":127.")
+                || host.contains("ffff:7f")
+        }
+        false => v4(&host) || host == "localhost" || host.ends_with(".localhost"),
+    };
+    base.bytes().all(plain) && !host.is_empty() && !own
 }
 
 /// What `approve` and `reject` call that which is asked now.

@@ -1,14 +1,15 @@
-//! The pull request: title, body and the message of its commit.
-
-use std::fmt::Write as _;
+//! The pull request: title and body.
 
 use super::super::evidence::{CheckEvidence, Met, judge_criteria};
 use super::super::gates::{Gate, Outcome, outcome};
 use super::super::settings::GatePolicy;
 use super::super::task::{AgentSpec, Revision, RunResult, Task};
 use super::super::text::{duration, title as bare};
+use super::commit::trailer_facts;
 use super::review::{Theirs, theirs};
-use super::status::{hidden_line, warning_rows};
+use super::status::{hidden_line, left_out_line, warning_rows};
+use super::template::before;
+use super::turn::is_draft;
 use super::{
     Page, Voice, checks_origin, count, dependencies, exits, finding_line, last_lines, line, rounds,
     short_path, size, span, telling, verdict_cell,
@@ -33,37 +34,25 @@ pub fn pull_title(task: &Task) -> String {
     }
 }
 
-/// The message of a task's commit. Made from what was accepted alone, never from
-/// the agent's words, so that a repeated run makes the same commit.
-#[must_use]
-pub fn commit_message(task: &Task) -> String {
-    let title = bare(&task.brief.title, 72);
-    let mut text = if title.is_empty() {
-        format!("Work on {}", task.id)
-    } else {
-        title
-    };
-    text.push('\n');
-    let goal = wrap(&bare(&task.brief.goal, 1_000), 72);
-    if !goal.is_empty() {
-        let _ = write!(text, "\n{goal}\n");
-    }
-    if task.settings.pull.trailers {
-        let _ = write!(text, "\nAgent-Task: {}\n", task.id);
-    }
-    text
-}
-
 /// The body, at most [`PULL_MAX`] characters. Empty while there is no result.
 #[must_use]
 pub fn pull_body(task: &Task, voice: &Voice) -> String {
+    pull_body_after("", task, voice)
+}
+
+/// The same after the repository's own template ([`super::pull_template`]).
+#[must_use]
+pub fn pull_body_after(template: &str, task: &Task, voice: &Voice) -> String {
     let Some(revision) = &task.revision else {
         return String::new();
     };
     let result = &revision.result;
+    let template = before(template);
     let end = decide(task, voice);
-    let mut page = Page::of(PULL_MAX.saturating_sub(super::chars(&end)));
+    let room = PULL_MAX.saturating_sub(super::chars(&end) + super::chars(&template));
+    let mut page = Page::of(room);
     page.add(&head(task, revision, voice));
+    page.add(&belongs(task, voice));
     match theirs(task) {
         None => {}
         Some(ref theirs @ Theirs::Unknown { head, .. }) => page.add(&format!(
@@ -89,9 +78,21 @@ pub fn pull_body(task: &Task, voice: &Voice) -> String {
     scope(&mut page, task, revision);
     risks(&mut page, result);
     facts(&mut page, task, result);
-    let mut text = page.end("; the record of the task has all of it");
-    text.push_str(&end);
-    text
+    template + &page.end("; the record of the task has all of it") + &end
+}
+
+/// The one reference to the issue that a forge acts on; only we write one, and only where the repository wants it.
+fn belongs(task: &Task, voice: &Voice) -> String {
+    let number = task.issue.number;
+    match (voice.is_local(), task.settings.pull.closes_issue) {
+        (true, _) => String::new(),
+        (false, true) => format!("Closes #{number}."),
+        (false, false) => {
+            format!(
+                "Belongs to #{number}, which stays open when this is merged (`[pr] closes_issue`)."
+            )
+        }
+    }
 }
 
 fn head(task: &Task, revision: &Revision, voice: &Voice) -> String {
@@ -100,8 +101,11 @@ fn head(task: &Task, revision: &Revision, voice: &Voice) -> String {
     } else {
         format!("for #{}", task.issue.number)
     };
+    let page = voice
+        .page(task.id)
+        .map_or(String::new(), |page| format!(" · [task page]({page})"));
     format!(
-        "> **Draft by an agent, {of}, asked for by {}.** Task {} · revision r{} · round {} of {} · **Your turn: {} (review)**",
+        "> **Draft by an agent, {of}, asked for by {}.** Task {} · revision r{} · round {} of {} · **Your turn: {} (review)**{page}",
         line(&task.requester, 60),
         task.id,
         revision.number,
@@ -176,6 +180,9 @@ fn criteria(page: &mut Page, task: &Task, result: &RunResult) {
     }
     if let Some(hidden) = hidden_line(task, 20) {
         page.add(&hidden);
+    }
+    if let Some(left_out) = left_out_line(task) {
+        page.add(&left_out);
     }
     page.rows("", &warning_rows(task), 25_000, "warnings");
 }
@@ -386,12 +393,7 @@ fn facts(page: &mut Page, task: &Task, result: &RunResult) {
         ),
         format!("- base `{}`, result `{}`", result.base, result.head),
     ];
-    if task.settings.pull.trailers {
-        rows.push(format!(
-            "- commits carry the trailer `Agent-Task: {}` (`[pr] trailers`)",
-            task.id
-        ));
-    }
+    rows.extend(trailer_facts(task));
     rows.extend(
         facts
             .told
@@ -410,29 +412,23 @@ fn decide(task: &Task, voice: &Voice) -> String {
         )
     } else {
         format!(
-            "Approve and merge as usual · ask for changes with a review · **close this to reject; the branch is deleted and nothing else needs cleaning** · {}",
-            voice.say("help", "", task.id)
+            "Approve and merge as usual · ask for changes with a review · **close this to reject; the branch is deleted and nothing else needs cleaning** · {}{}",
+            voice.say("help", "", task.id),
+            draft(task, voice)
         )
     };
     format!("### Decide\n\n{how}\n")
 }
 
-fn wrap(text: &str, width: usize) -> String {
-    let mut out = String::new();
-    let mut used = 0;
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        let length = super::chars(word);
-        if used > 0 && used + 1 + length > width {
-            out.push('\n');
-            used = 0;
-        } else if used > 0 {
-            out.push(' ');
-            used += 1;
-        }
-        out.push_str(word);
-        used += length;
+/// Why it is a draft, where it is one.
+fn draft(task: &Task, voice: &Voice) -> String {
+    match is_draft(task) {
+        false => String::new(),
+        true => format!(
+            "\n\nWhere this forge has drafts, this is one until someone who may approve does, by an approving review or by {}. A person's click on “ready” stands.",
+            voice.say("approve", "", task.id)
+        ),
     }
-    out
 }
 
 /// A name inside HTML, where Markdown escapes would be shown.

@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use super::super::brief::{HiddenKind, warnings};
 use super::super::gates::Cause;
 use super::super::ident::Time;
-use super::super::task::{About, ApprovalOf, Closing, Question, Stage, Step, Task, Waiting};
+use super::super::settings::{CommentsFrom, Progress};
+use super::super::task::{About, ApprovalOf, Closing, Question, Stage, Step, Task};
 use super::super::text::block;
 use super::page::within;
+use super::queue::{InLine, queued};
 use super::review::review;
 use super::stopped::{ended, failed};
 use super::table::evidence_table;
-use super::turn::{capital, closing, result_noun};
+use super::turn::closing;
 use super::{
     Page, Voice, cause_arg, chars, checks_origin, count, finding_line, line, open_causes, required,
     rounds, size, span, unfinished,
@@ -20,11 +22,23 @@ use super::{
 /// Most characters of a status comment.
 pub const STATUS_MAX: usize = 3_500;
 
+/// Longest text, as it is shown, that a proposal shows.
+const PROPOSED_MAX: usize = 1_800;
+
 /// The status comment, at most [`STATUS_MAX`] characters. It begins with the one state word.
 #[must_use]
 pub fn status(task: &Task, now: Time, voice: &Voice) -> String {
+    status_in_line(task, now, voice, None)
+}
+
+/// The same, with what is known about its place in line.
+#[must_use]
+pub fn status_in_line(task: &Task, now: Time, voice: &Voice, in_line: Option<InLine>) -> String {
+    let page = voice
+        .page(task.id)
+        .map_or(String::new(), |page| format!(" · [task page]({page})"));
     let head = format!(
-        "**Agent task: {}** · {} · requested by {} · brief `{}` taken {} UTC\n\n",
+        "**Agent task: {}** · {} · requested by {}{page} · brief `{}` taken {} UTC\n\n",
         task.word(),
         task.id,
         line(&task.requester, 60),
@@ -33,24 +47,22 @@ pub fn status(task: &Task, now: Time, voice: &Voice) -> String {
     );
     let end = closing(task, now, voice);
     let mut page = Page::of(STATUS_MAX.saturating_sub(chars(&head) + chars(&end)));
-    truth(&mut page, task, voice);
+    truth(&mut page, task, voice, in_line);
     let elsewhere = if voice.is_local() {
         format!("; {} has all of it", voice.say("show", "", task.id))
     } else {
-        String::new()
+        voice.page(task.id).map_or(String::new(), |page| {
+            format!("; [the task's page]({page}) has all of it")
+        })
     };
     format!("{head}{}{end}", page.end(&elsewhere))
 }
 
 /// What is true now, as paragraphs and lists.
-fn truth(page: &mut Page, task: &Task, voice: &Voice) {
+fn truth(page: &mut Page, task: &Task, voice: &Voice, in_line: Option<InLine>) {
     match &task.stage {
-        Stage::Proposed => page.add(&format!(
-            "Someone who may not start a task asked for this, or the text changed after it was accepted. \
-             I have not read beyond the text `{}` and will not start.",
-            task.brief.digest.short()
-        )),
-        Stage::Queued { why, .. } => queued(page, task, why, voice),
+        Stage::Proposed => proposed(page, task, voice),
+        Stage::Queued { why, .. } => queued(page, task, why, voice, in_line),
         Stage::Running {
             step,
             quiet_since,
@@ -90,38 +102,44 @@ fn truth(page: &mut Page, task: &Task, voice: &Voice) {
             by,
             reason,
             left,
-        } => ended(page, task, *how, by, reason.as_deref(), left.as_deref(), voice),
+        } => ended(
+            page,
+            task,
+            *how,
+            by,
+            reason.as_deref(),
+            left.as_deref(),
+            voice,
+        ),
     }
     if !task.is_final() {
-        about_the_text(page, task);
+        about_the_text(page, task, voice);
     }
 }
 
-fn queued(page: &mut Page, task: &Task, why: &Waiting, voice: &Voice) {
-    let untouched = if task.pull.is_some() {
-        format!("{} stays as it is.", capital(&result_noun(task, voice)))
+fn proposed(page: &mut Page, task: &Task, voice: &Voice) {
+    let digest = task.brief.digest.short();
+    page.add(&format!(
+        "Someone who may not start a task asked for this, or the text changed after it was accepted. \
+         I have not read beyond the text `{digest}` and will not start."
+    ));
+    if voice.is_local() {
+        return;
+    }
+    // All of it or nothing: what is accepted is accepted whole.
+    let text = task.brief.text.trim();
+    let length = chars(text);
+    let shown = block(text);
+    if chars(&shown) <= PROPOSED_MAX {
+        page.add(&format!(
+            "<details><summary>The text that would run ({length} characters)</summary>\n\n{}\n\n</details>",
+            shown.trim_end()
+        ));
     } else {
-        "The repository is untouched.".to_owned()
-    };
-    match why {
-        Waiting::Slot => page.add(&format!("In line: waiting for a free slot. {untouched}")),
-        Waiting::Retry { class } => page.add(&format!(
-            "The last try stopped (class {}). I try again by myself, {} of {}. {untouched}",
-            class.word(),
-            task.auto_retries,
-            class.auto_retries().max(task.auto_retries)
-        )),
-        Waiting::Person { by } => {
-            let kept = if task.kept.is_some() {
-                "The work so far is kept."
-            } else {
-                "Nothing was lost."
-            };
-            page.add(&format!(
-                "Interrupted by {}. {kept} {untouched}",
-                line(by, 60)
-            ));
-        }
+        page.add(&format!(
+            "The text that would run has {length} characters, too many to show here: it is the issue as it was at {} UTC.",
+            task.accepted_at.date_clock()
+        ));
     }
 }
 
@@ -154,7 +172,11 @@ fn running(
             minutes(task.settings.task.stall_after_secs.saturating_mul(2))
         ));
     }
-    page.add(&steps(task, Some(step), voice));
+    if task.settings.messages.progress == Progress::Sticky {
+        page.add(&steps(task, Some(step), voice));
+    } else {
+        page.add("At work. This repository wants no steps shown here (`[messages] progress`).");
+    }
     if let Some(origin) = checks_origin(task) {
         page.add(&origin);
     }
@@ -349,18 +371,40 @@ fn cause_words(cause: Cause) -> &'static str {
 }
 
 /// What a reader has to know about the text itself.
-fn about_the_text(page: &mut Page, task: &Task) {
+fn about_the_text(page: &mut Page, task: &Task, voice: &Voice) {
+    let retry = voice.say("retry", "", task.id);
     if let Some(at) = task.issue_edited_at {
         page.add(&format!(
-            "The issue text changed at {} UTC, after I took the brief `{}`; the work goes on with the brief as taken, and `retry` uses the new text.",
+            "The issue text changed at {} UTC, after I took the brief `{}`; the work goes on with the brief as taken, and {} uses the new text.",
             at.date_clock(),
-            task.brief.digest.short()
+            task.brief.digest.short(),
+            retry
         ));
     }
     if let Some(row) = hidden_line(task, 3) {
         page.add(&row);
     }
+    if let Some(row) = left_out_line(task) {
+        page.add(&row);
+    }
     page.rows("", &warning_rows(task), 0, "warnings");
+}
+
+/// How many comments the agent was not shown; `None` when there are none.
+pub(super) fn left_out_line(task: &Task) -> Option<String> {
+    let left_out = task.brief.comments_left_out;
+    let whose = match task.settings.context.comments_from {
+        CommentsFrom::None => "comments are no part of the brief",
+        CommentsFrom::Write => "their authors do not have write",
+        CommentsFrom::Triage => "their authors do not have triage",
+        CommentsFrom::Anyone => "there was no room for them",
+    };
+    (left_out > 0).then(|| {
+        format!(
+            "{} left out of the brief: {whose} (`[context] comments_from`).",
+            count(left_out as usize, "comment", "comments")
+        )
+    })
 }
 
 /// What a person should know about the text and nothing was stopped by, as list items.

@@ -2,11 +2,13 @@
 //! short comment that notifies a person when their turn begins.
 
 use super::super::ident::Time;
+use super::super::settings::Mention;
 use super::super::task::{About, ApprovalOf, FailureClass, Question, Stage, Task, Waiting};
+use super::review::theirs;
 use super::{Voice, asked_name, count, line, span};
 
 /// How long a promise of the next update holds: edits come at most ten minutes apart.
-const PROMISE_SECS: u64 = 15 * 60;
+pub(super) const PROMISE_SECS: u64 = 15 * 60;
 
 /// The comment that notifies a person on entry into a stage that waits for them; `None` for every other stage.
 /// needs-review notifies through the review request.
@@ -37,7 +39,7 @@ pub fn notice(task: &Task, voice: &Voice) -> Option<String> {
         | Stage::TakenOver { .. }
         | Stage::Ended { .. } => return None,
     };
-    let who = addressed(&task.requester, voice);
+    let who = addressed(task, voice);
     let place = if voice.is_local() {
         "`status.md`"
     } else {
@@ -58,15 +60,17 @@ pub fn notice(task: &Task, voice: &Voice) -> Option<String> {
     ))
 }
 
-/// A mention where the name can be one, which notifies; else the name as text.
-fn addressed(login: &str, voice: &Voice) -> String {
+/// A mention where the name can be one and the repository wants it, which notifies; else the name as text.
+fn addressed(task: &Task, voice: &Voice) -> String {
+    let login = task.requester.as_str();
+    let wanted = task.settings.messages.mention == Mention::Requester;
     let is_login = !login.is_empty()
         && login.len() <= 64
         && !login.starts_with('-')
         && login
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if is_login && !voice.is_local() {
+    if is_login && wanted && !voice.is_local() {
         format!("@{login}")
     } else {
         line(login, 60)
@@ -116,9 +120,9 @@ fn commands(task: &Task, voice: &Voice) -> Vec<String> {
         Stage::Asking { .. } => vec![say("answer", "…"), say("reject", "")],
         Stage::AwaitingApproval { .. } => vec![say("approve", &asked), say("reject", "")],
         Stage::InReview { .. } if voice.is_local() => vec![say("reject", "")],
-        Stage::InReview { .. } => vec![say("take-over", ""), say("reject", "")],
-        Stage::TakenOver { .. } if voice.is_local() => vec![say("reject", "")],
-        Stage::TakenOver { .. } => vec![say("hand-back", ""), say("reject", "")],
+        Stage::InReview { .. } if is_draft(task) => vec![say("approve", ""), say("reject", "")],
+        Stage::InReview { .. } => vec![say("reject", "")],
+        Stage::TakenOver { .. } => vec![say("reject", "")],
         Stage::Failed { .. } => vec![say("retry", ""), say("reject", "")],
         Stage::Ended { .. } => vec![],
     };
@@ -130,8 +134,18 @@ fn commands(task: &Task, voice: &Voice) -> Vec<String> {
     commands
 }
 
+/// Whether the pull request shows a result of ours as a draft, for want of an approval.
+pub(super) fn is_draft(task: &Task) -> bool {
+    let Some(revision) = &task.revision else {
+        return false;
+    };
+    let head = &revision.result.head;
+    let approved = task.approvals.iter().any(|of| of.bound_to == head.as_str());
+    theirs(task).is_none() && !revision.theirs && task.settings.pull.is_draft(approved)
+}
+
 /// `Your turn (who): what`, where it is a person's.
-fn turn(task: &Task, voice: &Voice) -> Option<String> {
+pub(super) fn turn(task: &Task, voice: &Voice) -> Option<String> {
     let who = match &task.stage {
         Stage::Failed { failure } => who_acts(failure.class, task),
         _ => task.whose_turn()?,
@@ -143,7 +157,8 @@ fn turn(task: &Task, voice: &Voice) -> Option<String> {
             format!("{} accepts exactly this text.", say("approve", &asked))
         }
         Stage::Proposed => format!(
-            "add the `agent` label or comment {} to accept exactly this text.",
+            "add the label {} or comment {} to accept exactly this text.",
+            span(&task.settings.trigger.label, 60),
             say("approve", &asked)
         ),
         Stage::Queued {
@@ -183,10 +198,9 @@ fn turn(task: &Task, voice: &Voice) -> Option<String> {
             "review {}. Closing it undoes everything.",
             result_noun(task, voice)
         ),
-        Stage::TakenOver { .. } if voice.is_local() => {
+        Stage::TakenOver { .. } => {
             format!("the branch is yours; {} ends the task.", say("reject", ""))
         }
-        Stage::TakenOver { .. } => format!("{} returns it.", say("hand-back", "")),
         Stage::Failed { failure } => advice(failure.class, task, voice),
         Stage::Queued { .. }
         | Stage::Running { .. }

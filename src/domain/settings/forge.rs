@@ -90,10 +90,14 @@ pub struct PullSettings {
 }
 
 impl PullSettings {
-    /// Whether a verified result is opened as a draft.
+    /// Whether the pull request of a result is a draft, by whether someone approved that result. Without
+    /// [`OnVerifyFail::Draft`] no result that is red is published, so `until-verified` has none.
     #[must_use]
     pub fn is_draft(&self, approved: bool) -> bool {
-        self.draft == Draft::UntilApproved && !approved
+        match self.draft {
+            Draft::UntilApproved => !approved,
+            Draft::UntilVerified | Draft::Never => false,
+        }
     }
 }
 
