@@ -27,6 +27,7 @@ use crate::domain::command::StageWord;
 use crate::domain::event::Event;
 use crate::domain::ident::{CommitId, RepoPath, TaskId, Time};
 use crate::domain::policy::{Actor, ActorKind, Rules};
+use crate::domain::report::Voice;
 use crate::domain::settings::Settings;
 use crate::domain::task::{AgentSpec, Task};
 use crate::forge::hook::Hint;
@@ -368,6 +369,11 @@ impl Scene<'_> {
     fn dedup_key(&self, key: &ActKey) -> Option<String> {
         let RepositoryKey { forge, id } = &key.repository;
         Some(format!("{forge}/{id}/{}/{}", key.kind.word(), key.act))
+    }
+
+    /// How people are addressed here.
+    fn voice(&self) -> Voice {
+        Voice::forge(self.settings().trigger.prefix)
     }
 
     fn is_old(&self, at: Time) -> bool {

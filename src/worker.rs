@@ -27,7 +27,7 @@ pub use serve::Room;
 use crate::agent::Agent;
 use crate::domain::decide::{Decision, decide};
 use crate::domain::event::Event;
-use crate::domain::ident::{CommitId, TaskId, Time};
+use crate::domain::ident::{CommitId, TaskId};
 use crate::domain::report::{self, Voice};
 use crate::domain::task::{NewTask, Task};
 use crate::forge::Forge;
@@ -78,6 +78,12 @@ pub trait World: Send + Sync {
     /// # Errors
     /// [`RunError`], as for a run.
     async fn reviewers(&self, task: &Task) -> Result<Vec<String>, RunError>;
+
+    /// The repository's own template for pull requests, which stands before our text; empty where it has none.
+    ///
+    /// # Errors
+    /// [`RunError`], as for a run.
+    async fn template(&self, task: &Task) -> Result<String, RunError>;
 
     /// Least seconds between two edits that tell of progress within a stage; 0 = each is shown at once.
     fn pace_secs(&self, task: &Task) -> u64;

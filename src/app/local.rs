@@ -261,6 +261,10 @@ impl World for Machine {
         Ok(Vec::new())
     }
 
+    async fn template(&self, _: &Task) -> Result<String, RunError> {
+        Ok(String::new())
+    }
+
     fn pace_secs(&self, _task: &Task) -> u64 {
         0
     }

@@ -14,6 +14,8 @@ use super::referee::Referee;
 use super::served::{Connected, ForgeDesk, Forges};
 use super::{App, AppError, Said, local};
 use crate::config::{ForgeKind, ForgeSettings};
+use crate::domain::owners::Dialect;
+use crate::domain::report;
 use crate::forge::{self, hook};
 use crate::intake::Intake;
 use crate::web::{self, Door, Limits, Site};
@@ -63,7 +65,17 @@ impl App {
                 kind: kind_of(forge),
                 secret,
             });
-            connected.insert(forge.name.clone(), Connected { service, us });
+            let (dialect, templates) = match forge.kind {
+                ForgeKind::GitHub => (Dialect::Globs, report::GITHUB_FOLDERS),
+                ForgeKind::Gitea => (Dialect::Expressions, report::GITEA_FOLDERS),
+            };
+            let one = Connected {
+                service,
+                us,
+                dialect,
+                templates,
+            };
+            connected.insert(forge.name.clone(), one);
         }
         let machine = self.machine();
         let ceilings = (self.server.clone(), self.server_origins.clone());

@@ -13,8 +13,9 @@ use super::prepare::governing;
 use super::remote::{RemoteRefs, remote_error};
 use crate::agent::Agent;
 use crate::config::{Origins, Server};
-use crate::domain::ident::{CommitId, TaskId};
-use crate::domain::report::Voice;
+use crate::domain::ident::{CommitId, RepoPath, TaskId};
+use crate::domain::owners::{self, Dialect, Owners};
+use crate::domain::report::{self, Voice};
 use crate::domain::settings::{Settings, Trigger};
 use crate::domain::task::{AgentSpec, NewTask, Task};
 use crate::forge::{self, Account, Forge, Repository, Service};
@@ -35,6 +36,10 @@ const GROUND_FOR: Duration = Duration::from_secs(10);
 pub(super) struct Connected {
     pub(super) service: Arc<dyn Service>,
     pub(super) us: Account,
+    /// The language of `CODEOWNERS` there.
+    pub(super) dialect: Dialect,
+    /// Folders in which templates of pull requests are.
+    pub(super) templates: &'static [&'static str],
 }
 
 /// Everything that tasks of forges and of this machine need.
@@ -151,6 +156,24 @@ impl Forges {
         self.machine.data.join("work").join(task.id.to_string())
     }
 
+    /// The first of these files that the base commit has.
+    async fn first_of(
+        &self,
+        task: &Task,
+        paths: Vec<RepoPath>,
+        cap: u64,
+    ) -> Result<Option<Vec<u8>>, RunError> {
+        let (place, base) = (self.place(task)?, task.base.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let mut found = paths.iter().filter_map(|path| {
+                let file = place.mirror.file_at(&base, path, cap);
+                file.ok().flatten()
+            });
+            found.next()
+        });
+        read.await.map_err(|why| RunError::Broken(why.to_string()))
+    }
+
     async fn fetch_into(&self, place: &Place, what: Want) -> Result<CommitId, RunError> {
         let remote = remote(place.service.as_ref(), &place.repository)
             .await
@@ -254,6 +277,7 @@ impl World for Forges {
             return self.machine.forge(task);
         }
         let voice = Voice::forge(task.settings.trigger.prefix.clone());
+        // No page of a task is served yet, so none is linked.
         let forge: Arc<dyn Forge> = match self.place(task) {
             Ok(place) => {
                 let refs = RemoteRefs::new(
@@ -278,16 +302,37 @@ impl World for Forges {
     }
 
     async fn reviewers(&self, task: &Task) -> Result<Vec<String>, RunError> {
-        let us = self
-            .known(task)
-            .map(|(connected, _)| connected.us.login.clone());
-        let wanted = task.brief.reviewer.as_ref().unwrap_or(&task.requester);
-        let is_us = us.is_none_or(|us| us.eq_ignore_ascii_case(wanted));
-        Ok(if is_us {
-            Vec::new()
-        } else {
-            vec![wanted.clone()]
-        })
+        let (Some(_), Some((connected, _))) = (task.issue.repository_id, self.known(task)) else {
+            return Ok(Vec::new());
+        };
+        let (us, dialect) = (connected.us.login.clone(), connected.dialect);
+        let paths = dialect.places().iter().map(|path| RepoPath::from(*path));
+        let file = self.first_of(task, paths.collect(), OWNERS_CAP).await?;
+        let owners = Owners::parse(&file.unwrap_or_default(), dialect);
+        let touched = task.revision.iter().flat_map(|of| &of.result.files);
+        let owners = owners.of(touched.map(|file| &file.path));
+        Ok(owners::reviewers(task, &owners, &us))
+    }
+
+    async fn template(&self, task: &Task) -> Result<String, RunError> {
+        let (Some(_), Some((connected, _))) = (task.issue.repository_id, self.known(task)) else {
+            return Ok(String::new());
+        };
+        let folders = connected.templates;
+        let (place, base) = (self.place(task)?, task.base.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let files = place.mirror.list_files(&base)?;
+            match report::pull_template(folders, &files) {
+                Some(path) => place.mirror.file_at(&base, path, TEMPLATE_CAP),
+                None => Ok(None),
+            }
+        });
+        let read = read
+            .await
+            .map_err(|why| RunError::Broken(why.to_string()))?;
+        // One that cannot be read is left out, as a forge does.
+        let text = read.ok().flatten().map(String::from_utf8);
+        Ok(text.and_then(Result::ok).unwrap_or_default())
     }
 
     fn pace_secs(&self, task: &Task) -> u64 {
@@ -301,6 +346,10 @@ impl World for Forges {
         self.machine.told(task, said);
     }
 }
+
+/// Largest file of code owners, and largest template.
+const OWNERS_CAP: u64 = 3 << 20;
+const TEMPLATE_CAP: u64 = 1 << 20;
 
 /// Branches of a repository that is out of reach.
 struct NoRefs(String);

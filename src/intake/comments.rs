@@ -1,12 +1,15 @@
 //! What people type: commands in comments, each answered by a reaction and, where words help, by one comment.
 
-use super::start::Began;
+use super::start::{Began, PROPOSED};
 use super::{Intake, Scene, Trouble, login, stage};
 use crate::domain::act::{self, Path};
-use crate::domain::command::{self, Command, Heard, Mistake, Place, Surface, Verb};
+use crate::domain::command::{self, Command, Heard, Place, Verb};
+use crate::domain::decide::NotNow;
+use crate::domain::ident::Time;
 use crate::domain::policy::{self, Actor, Refusal, Right, Telling, permit};
+use crate::domain::report::{Reply, Voice};
 use crate::domain::task::Task;
-use crate::forge::{Comment, Error, Reaction};
+use crate::forge::{Account, Comment, Error, Reaction};
 use crate::store::{ActKey, ActKind};
 
 /// How far behind the repository's cursor comments are read: clocks differ, and a look may have been cut short.
@@ -45,6 +48,25 @@ impl Answer {
     }
 }
 
+/// A command that is permitted, and everything about who typed it.
+struct Said<'a> {
+    scene: &'a Scene<'a>,
+    author: &'a Account,
+    at: Time,
+    actor: &'a Actor,
+    key: &'a ActKey,
+    usable: &'a [Verb],
+    ignored: &'a [String],
+    voice: &'a Voice,
+}
+
+impl Said<'_> {
+    fn confused(&self, reply: Reply<'_>, outcome: &str) -> Answer {
+        let text = reply.text(self.ignored, self.voice);
+        Answer::new(Reaction::Confused, Some(text), outcome)
+    }
+}
+
 /// Outcome of a reader's question that was answered.
 const ANSWERED: &str = "answered";
 
@@ -79,10 +101,10 @@ impl Intake {
         if !self.store.take_up(&key, number, by).await? {
             return Ok(());
         }
-        let answer = self.hear(scene, comment, &key, parsed, &prefix).await?;
+        let answer = self.hear(scene, comment, &key, parsed).await?;
         // A comment that was removed meanwhile needs no answer.
         let told = async {
-            if let Some(text) = &answer.reply {
+            if let Some(text) = answer.reply.as_ref().filter(|text| !text.is_empty()) {
                 let note = format!("comment-{}", comment.id.0);
                 let told = scene.conversation.ensure_note(number, &note, None, text);
                 told.await?;
@@ -106,135 +128,115 @@ impl Intake {
         comment: &Comment,
         key: &ActKey,
         parsed: command::Parsed,
-        prefix: &str,
     ) -> Result<Answer, Trouble> {
         let Some(author) = &comment.author else {
             return Ok(Answer::silent("its account is gone"));
         };
         let task = self.task_here(scene).await?;
+        let stage = stage(task.as_ref());
         let place = match scene.thread.is_pull {
             true => Place::Pull,
             false => Place::Issue,
         };
         let rules = scene.rules(task.as_ref());
         let actor = self.actor(scene, author).await?;
-        let is_bot = matches!(
-            permit(
-                &actor,
-                &Command::Status,
-                place,
-                stage(task.as_ref()),
-                &rules
-            ),
-            Err(Refusal::Bot)
-        );
-        if is_bot {
+        if let Err(Refusal::Bot) = permit(&actor, &Command::Status, place, stage, &rules) {
             return Ok(Answer::silent("a program's words"));
         }
+        let usable = policy::usable(&actor, place, stage, &rules);
+        let voice = scene.voice();
         let helped = actor.right >= Some(Right::Triage);
-        if let Some(why) = self.is_doubtful(scene, comment) {
-            let reply = helped.then(|| why.to_owned());
-            return Ok(Answer::new(Reaction::Confused, reply, why));
+        let confused = |reply: Reply<'_>, outcome: &str| {
+            let text = helped.then(|| reply.text(&parsed.ignored, &voice));
+            Answer::new(Reaction::Confused, text, outcome)
+        };
+        match is_doubtful(scene, comment) {
+            Some(why @ Reply::Edited) => return Ok(confused(why, "it was edited")),
+            Some(why) => return Ok(confused(why, "not proven unedited")),
+            None => {}
         }
-        let usable = policy::usable(&actor, place, stage(task.as_ref()), &rules);
-        let command = match parsed.heard {
+        let command = match &parsed.heard {
             Heard::Command(command) => command,
-            Heard::Mistake(mistake) => return Ok(mistaken(&mistake, prefix, &usable, helped)),
+            Heard::Mistake(mistake) => {
+                let reply = Reply::Mistake {
+                    mistake,
+                    usable: &usable,
+                };
+                return Ok(confused(reply, "not understood"));
+            }
             Heard::Nothing => return Ok(Answer::silent("nothing")),
         };
-        let ignored = ignored_lines(&parsed.ignored);
-        if let Err(why) = permit(&actor, &command, place, stage(task.as_ref()), &rules) {
+        if let Err(why) = permit(&actor, command, place, stage, &rules) {
             return self.refuse(scene, &actor, key, &why).await;
         }
-        scene
-            .conversation
-            .react(comment.id, Some(Reaction::Seen))
-            .await?;
-        let mut answer = self
-            .obey(scene, comment, &command, &actor, task, key, &usable, prefix)
-            .await?;
-        if let Some(ignored) = ignored {
-            let reply = answer.reply.take();
-            answer.reply =
-                Some(reply.map_or(ignored.clone(), |text| format!("{text}\n\n{ignored}")));
-        }
-        Ok(answer)
+        let conversation = &scene.conversation;
+        conversation.react(comment.id, Some(Reaction::Seen)).await?;
+        let said = Said {
+            scene,
+            author,
+            at: comment.created_at,
+            actor: &actor,
+            key,
+            usable: &usable,
+            ignored: &parsed.ignored,
+            voice: &voice,
+        };
+        let answer = self.obey(&said, command, task).await?;
+        Ok(Answer {
+            // What was ignored is said also where nothing else is.
+            reply: answer
+                .reply
+                .or_else(|| Some(Reply::Done.text(&parsed.ignored, &voice))),
+            ..answer
+        })
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one comment's circumstances, each used once"
-    )]
     async fn obey(
         &self,
-        scene: &Scene<'_>,
-        comment: &Comment,
+        said: &Said<'_>,
         command: &Command,
-        actor: &Actor,
         task: Option<Task>,
-        key: &ActKey,
-        usable: &[Verb],
-        prefix: &str,
     ) -> Result<Answer, Trouble> {
-        let surface = Surface::Forge {
-            prefix: prefix.to_owned(),
-        };
-        match command {
-            Command::Help { about } => {
-                let text = command::help(&surface, usable, *about);
-                self.inform(actor, key, text).await
+        let now = self.clock.now();
+        match (command, task) {
+            (Command::Help { about }, _) => {
+                let (usable, about) = (said.usable, *about);
+                self.inform(said, Reply::Help { usable, about }).await
             }
-            Command::Status => {
-                let text = match &task {
-                    Some(task) => format!(
-                        "{} is {}; its status comment says more.",
-                        task.id,
-                        task.word()
-                    ),
-                    None => "There is no task here.".to_owned(),
-                };
-                self.inform(actor, key, text).await
+            (Command::Status, Some(task)) => {
+                let reply = Reply::Status { task: &task, now };
+                self.inform(said, reply).await
             }
-            Command::Run => {
-                let Some(author) = &comment.author else {
-                    return Ok(Answer::silent("its account is gone"));
-                };
-                let began = self.ask(scene, Path::Command, key, author, comment.created_at);
-                Ok(match began.await? {
-                    Began::Settled(outcome)
-                        if matches!(
-                            outcome.as_str(),
-                            "started" | "accepted" | super::start::PROPOSED
-                        ) =>
-                    {
-                        Answer::new(Reaction::Done, None, outcome)
-                    }
-                    Began::Settled(outcome) => {
-                        let text = format!("Nothing was started: {outcome}.");
-                        Answer::new(Reaction::Confused, Some(text), outcome)
-                    }
-                    Began::Refused(why) => return self.refuse(scene, actor, key, &why).await,
-                    Began::Told(text) => Answer::new(Reaction::Confused, Some(text.clone()), text),
-                })
+            (Command::Status, None) => {
+                let usable = said.usable;
+                self.inform(said, Reply::NoTask { usable }).await
             }
-            Command::Verify => self.referee(scene, actor, prefix).await,
-            other => {
-                let Some(task) = task.filter(|task| !task.is_final()) else {
-                    let text = format!(
-                        "There is no task at work here; `{prefix} run` on the issue starts one."
-                    );
-                    return Ok(Answer::new(Reaction::Confused, Some(text), "no task"));
-                };
-                let event = match act::event(other, &actor.login) {
+            (Command::Run, task) => self.start(said, task).await,
+            (Command::Verify, _) => {
+                let prefix = &said.scene.settings().trigger.prefix;
+                self.referee(said.scene, said.actor, prefix).await
+            }
+            (_, None) => {
+                let usable = said.usable;
+                Ok(said.confused(Reply::NoTask { usable }, "no task"))
+            }
+            (other, Some(task)) => {
+                if let Command::Approve { target } = other
+                    && let Some(older) = Reply::older(&task, target.as_ref(), said.at)
+                {
+                    return Ok(said.confused(older, "approves something older"));
+                }
+                let event = match act::event(other, &said.actor.login) {
                     Ok(Some(event)) => event,
                     Ok(None) => return Ok(Answer::silent("not a verb of tasks")),
-                    Err(target) => {
-                        let text =
-                            format!("Nothing asks for `{target}` here. Nothing was changed.");
-                        return Ok(Answer::new(Reaction::Confused, Some(text), "not asked"));
+                    Err(_) => {
+                        let asked = NotNow::NothingToApprove;
+                        let why = &asked;
+                        let reply = Reply::NotNow { task: &task, why };
+                        return Ok(said.confused(reply, "nothing asks for that"));
                     }
                 };
-                let key = scene.dedup_key(key);
+                let key = said.scene.dedup_key(said.key);
                 Ok(match self.happened(task.id, event, key).await? {
                     None => Answer::new(Reaction::Done, None, "done"),
                     Some(why) => Answer::new(Reaction::Confused, Some(why.clone()), why),
@@ -243,21 +245,40 @@ impl Intake {
         }
     }
 
+    /// `run`: the same as the label.
+    async fn start(&self, said: &Said<'_>, task: Option<Task>) -> Result<Answer, Trouble> {
+        let began = self.ask(said.scene, Path::Command, said.key, said.author, said.at);
+        Ok(match began.await? {
+            Began::Settled(outcome) => match outcome.as_str() {
+                "started" | "accepted" | PROPOSED => Answer::new(Reaction::Done, None, outcome),
+                _ => match task.filter(|task| !task.is_final()) {
+                    Some(task) => said.confused(Reply::Live { task: &task }, &outcome),
+                    None => {
+                        let text = format!("Nothing was started: {outcome}.");
+                        Answer::new(Reaction::Confused, Some(text), outcome)
+                    }
+                },
+            },
+            Began::Refused(why) => {
+                return self.refuse(said.scene, said.actor, said.key, &why).await;
+            }
+            Began::Told(text) => Answer::new(Reaction::Confused, Some(text.clone()), text),
+        })
+    }
+
     /// An answer that changes nothing; readers without rights get one in a while.
-    async fn inform(&self, actor: &Actor, key: &ActKey, text: String) -> Result<Answer, Trouble> {
-        if actor.right < Some(Right::Triage) {
+    async fn inform(&self, said: &Said<'_>, reply: Reply<'_>) -> Result<Answer, Trouble> {
+        let login = &said.actor.login;
+        if said.actor.right < Some(Right::Triage) {
             let since = self.clock.now().minus_secs(READER_SECS);
-            let repository = &key.repository;
-            let store = &self.store;
-            let answered = store.settled_since(repository, &actor.login, ANSWERED, since);
+            let repository = &said.key.repository;
+            let answered = self.store.settled_since(repository, login, ANSWERED, since);
             if answered.await? > 0 {
-                return Ok(Answer::new(
-                    Reaction::Confused,
-                    None,
-                    "answered a moment ago",
-                ));
+                let outcome = "answered a moment ago";
+                return Ok(Answer::new(Reaction::Confused, None, outcome));
             }
         }
+        let text = reply.text(said.ignored, said.voice);
         Ok(Answer::new(Reaction::Done, Some(text), ANSWERED))
     }
 
@@ -291,23 +312,6 @@ impl Intake {
         })
     }
 
-    /// Why a comment does not run: only what was typed as it is does.
-    fn is_doubtful(&self, scene: &Scene<'_>, comment: &Comment) -> Option<&'static str> {
-        let mut signed = scene
-            .hints
-            .iter()
-            .filter_map(|(hint, _)| hint.comment.as_ref());
-        let differs = signed.any(|(id, text)| *id == comment.id && *text != comment.body);
-        match comment.edited {
-            _ if differs => Some(EDITED),
-            Some(true) => Some(EDITED),
-            None => Some(
-                "Nothing was done: the forge does not prove that this comment was never edited.",
-            ),
-            Some(false) => None,
-        }
-    }
-
     /// The task of this issue or pull request: the newest, also a final one.
     pub(super) async fn task_here(&self, scene: &Scene<'_>) -> Result<Option<Task>, Trouble> {
         if scene.thread.is_pull {
@@ -319,25 +323,15 @@ impl Intake {
     }
 }
 
-const EDITED: &str =
-    "Nothing was done: only a new comment runs, not one that was edited. Please type it again.";
-
-fn mistaken(mistake: &Mistake, prefix: &str, usable: &[Verb], helped: bool) -> Answer {
-    let text = mistake.reply(prefix, usable);
-    let reply = helped.then(|| text.clone());
-    Answer::new(Reaction::Confused, reply, text)
-}
-
-fn ignored_lines(lines: &[String]) -> Option<String> {
-    if lines.is_empty() {
-        return None;
+/// Why a comment does not run: only what was typed as it is does.
+fn is_doubtful(scene: &Scene<'_>, comment: &Comment) -> Option<Reply<'static>> {
+    let hints = scene.hints.iter();
+    let mut signed = hints.filter_map(|(hint, _)| hint.comment.as_ref());
+    let differs = signed.any(|(id, text)| *id == comment.id && *text != comment.body);
+    match comment.edited {
+        _ if differs => Some(Reply::Edited),
+        Some(true) => Some(Reply::Edited),
+        None => Some(Reply::Unproven),
+        Some(false) => None,
     }
-    let lines: Vec<String> = lines
-        .iter()
-        .map(|line| crate::domain::text::code(line))
-        .collect();
-    Some(format!(
-        "One command per comment: ignored {}.",
-        lines.join(", ")
-    ))
 }

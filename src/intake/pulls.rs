@@ -4,6 +4,7 @@ use super::{Intake, Scene, Trouble, login, stage};
 use crate::domain::command::{self, Command, Heard, Place};
 use crate::domain::event::{Event, Target};
 use crate::domain::policy::permit;
+use crate::domain::report::Reply;
 use crate::domain::settings::FixOn;
 use crate::domain::task::Task;
 use crate::forge::{Did, Review, ReviewVerdict};
@@ -102,6 +103,7 @@ impl Intake {
         let actor = self.actor(scene, author).await?;
         let rules = scene.rules(Some(task));
         let prefix = &task.settings.trigger.prefix;
+        let elsewhere = Reply::InReview.text(&[], &scene.voice());
         let says = [review.body.as_str()].into_iter();
         let remarks = review.remarks.iter().map(|remark| remark.body.as_str());
         let types = says
@@ -144,7 +146,7 @@ impl Intake {
                 )
                 .is_ok()
                 {
-                    self.tell(scene, review.id, ELSEWHERE).await?;
+                    self.tell(scene, review.id, &elsewhere).await?;
                 }
                 return Ok("a command in a review".to_owned());
             }
@@ -154,7 +156,7 @@ impl Intake {
             return Ok(format!("refused: {why}"));
         }
         if types {
-            self.tell(scene, review.id, ELSEWHERE).await?;
+            self.tell(scene, review.id, &elsewhere).await?;
         }
         let happened = self.happened(task.id, event, scene.dedup_key(key)).await?;
         Ok(match happened {
@@ -174,9 +176,6 @@ impl Intake {
         Ok(())
     }
 }
-
-const ELSEWHERE: &str =
-    "Commands inside reviews and remarks on lines do not run. Write a comment of its own.";
 
 /// What a review asks for: its text, then its remarks with their places.
 fn asked_for(review: &Review) -> String {

@@ -7,6 +7,7 @@ use crate::domain::event::Event;
 use crate::domain::gates::globs::Globs;
 use crate::domain::ident::{self, Time};
 use crate::domain::policy::{Actor, Refusal};
+use crate::domain::report::Reply;
 use crate::domain::settings::ChecksFrom;
 use crate::domain::task::{IssueRef, NewTask};
 use crate::forge::{Account, Entry, Proof};
@@ -158,7 +159,10 @@ impl Intake {
                 }
                 let ground = match &scene.ground {
                     Ok(ground) => ground,
-                    Err(mistakes) => return Ok(told_if(accepted, broken(mistakes))),
+                    Err(mistakes) => {
+                        let text = Reply::Broken { mistakes }.text(&[], &scene.voice());
+                        return Ok(told_if(accepted, text));
+                    }
                 };
                 let brief = match brief {
                     Ok(brief) => brief,
@@ -203,6 +207,7 @@ impl Intake {
                 out: None,
             },
             requester: actor.login.clone(),
+            requester_address: None,
             survey: survey(ground, &brief),
             brief,
             settings,
@@ -307,10 +312,6 @@ fn told_if(permitted: bool, text: String) -> Began {
         true => Began::Told(text),
         false => Began::Settled(text),
     }
-}
-
-fn broken(mistakes: &str) -> String {
-    format!("Nothing was started: the repository file has mistakes.\n\n```text\n{mistakes}\n```")
 }
 
 /// Who is not looked up, since what they may decides nothing.

@@ -139,7 +139,9 @@ impl Worker {
         forge: &dyn Forge,
         voice: &Voice,
     ) -> Result<crate::domain::task::Pull, forge::Error> {
-        let (title, body) = (report::pull_title(task), report::pull_body(task, voice));
+        let template = self.world.template(task).await.unwrap_or_default();
+        let body = report::pull_body_after(&template, task, voice);
+        let title = report::pull_title(task);
         let pull = PullRequest {
             branch: &task.branch,
             base: task.base_branch.as_deref(),

@@ -18,8 +18,4 @@ mod refs;
 mod server;
 mod world;
 
-#[expect(unused_imports, reason = "for the modules that drive whole roads")]
-pub(crate) use self::{
-    refs::GitRefs,
-    world::{Gitea, Repo, User},
-};
+pub(crate) use self::world::{Gitea, LEAST, Repo, User, base64_text};

@@ -27,6 +27,7 @@ mod replies;
 mod report;
 mod road;
 mod sandbox;
+mod served;
 mod skip;
 mod store;
 mod tidy;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use prentice::domain::ident::Time;
 use prentice::forge::hook::{Kind, Read, parse};
-use prentice::store::{Clock, Store, StoredHook, Unwatched, open};
+use prentice::store::{Clock, HookId, Store, StoredHook, Unwatched, open};
 use prentice::web::{Door, Limits, Site, serve};
 use secrecy::SecretString;
 use sha2::Sha256;
@@ -131,7 +131,10 @@ impl Server {
     }
 
     async fn stored(&self) -> Vec<StoredHook> {
-        self.store.next_hooks(100_000).await.unwrap()
+        self.store
+            .next_hooks("hub", HookId(0), 100_000)
+            .await
+            .unwrap()
     }
 
     /// What reading says of the only delivery that is stored.
@@ -552,7 +555,15 @@ async fn what_is_under_way_at_the_end_is_finished_and_the_rest_is_cut() {
     let cut = tokio::time::timeout(Duration::from_secs(5), server.serving).await;
     assert_eq!(cut.expect("it ends within its grace").unwrap(), 1);
     assert_eq!(answer(stuck).await.0, 0);
-    assert_eq!(server.store.next_hooks(10).await.unwrap().len(), 1);
+    assert_eq!(
+        server
+            .store
+            .next_hooks("hub", HookId(0), 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 /// Everything that is logged, at any level.

@@ -171,6 +171,10 @@ impl World for Fake {
         Ok(Vec::new())
     }
 
+    async fn template(&self, _: &Task) -> Result<String, RunError> {
+        Ok(String::new())
+    }
+
     fn pace_secs(&self, _: &Task) -> u64 {
         0
     }

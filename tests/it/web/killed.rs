@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use prentice::store::{Unwatched, open};
+use prentice::store::{HookId, Unwatched, open};
 use prentice::web::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -102,7 +102,7 @@ async fn five_thousand_deliveries_within_ten_seconds_are_all_there() {
         .unwrap();
     let mut found = BTreeSet::new();
     loop {
-        let some = store.next_hooks(1000).await.unwrap();
+        let some = store.next_hooks("hub", HookId(0), 1000).await.unwrap();
         if some.is_empty() {
             break;
         }
@@ -186,7 +186,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         .unwrap();
     let mut found = BTreeSet::new();
     loop {
-        let some = store.next_hooks(1000).await.unwrap();
+        let some = store.next_hooks("hub", HookId(0), 1000).await.unwrap();
         if some.is_empty() {
             break;
         }

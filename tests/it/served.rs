@@ -1,0 +1,252 @@
+//! `prentice serve` on a real Gitea: from the label to the merge, as the people on it see it.
+
+mod acts;
+mod roads;
+mod verdicts;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::gitea::{Gitea, Repo, User};
+
+const SECRET: &str = "a secret of the tests, long enough";
+
+/// What the agent does unless a test says otherwise: the answer is 42; asked again, it says why.
+const AGENT: &str = "brief=$(cat); [ -e answer.txt ] && echo why > why.txt; echo 42 > answer.txt";
+
+/// An issue that the agent solves.
+const ISSUE: &str =
+    "There is no answer.\n\n## Acceptance criteria\n\n- the answer is 42 (`tests`)\n";
+
+/// How the server hears of things.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hears {
+    /// By deliveries alone.
+    Hooks,
+    /// By asking alone.
+    Polling,
+}
+
+/// A repository with people, and a `prentice serve` for it.
+struct World {
+    gitea: Gitea,
+    repo: Repo,
+    owner: User,
+    bot: User,
+    folder: tempfile::TempDir,
+    port: u16,
+    hears: Hears,
+    serving: Option<Child>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl World {
+    /// `None` where there is no Gitea.
+    async fn new(test: &str, hears: Hears) -> Option<Self> {
+        let gitea = Gitea::start(test)?;
+        let (owner, bot) = (gitea.user("dana").await, gitea.user("bot").await);
+        let repo = gitea.repo(&owner, "thing", false).await;
+        gitea.collaborator(&repo, &bot, "write").await;
+        gitea.define_label(&repo, "agent").await;
+        let file = async |path: &str, text: &str| {
+            gitea.file(&owner, &repo, "main", path, text).await;
+        };
+        file("test.sh", "#!/bin/sh\n[ \"$(cat answer.txt)\" = 42 ]\n").await;
+        file(
+            ".gitea/prentice.toml",
+            "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"sh test.sh\"\n[pr]\nclose_grace = \"1s\"\n",
+        )
+        .await;
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        if hears == Hears::Hooks {
+            let url = format!("http://127.0.0.1:{port}/hooks/main");
+            gitea.hook(&repo, &url, SECRET).await;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut world = Self {
+            gitea,
+            repo,
+            owner,
+            bot,
+            folder,
+            port,
+            hears,
+            serving: None,
+        };
+        world.serve(AGENT).await;
+        Some(world)
+    }
+
+    /// Starts the server; it is there when this returns.
+    async fn serve(&mut self, agent: &str) {
+        let poll = match self.hears {
+            Hears::Hooks => "0",
+            Hears::Polling => "10s",
+        };
+        let config = format!(
+            "version = 1\n[server]\nlisten = \"127.0.0.1:{}\"\n[[forge]]\nname = \"main\"\nkind = \"gitea\"\n\
+             base_url = \"{}\"\nrepos = [\"{}\"]\npoll = \"{poll}\"\n[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']\n",
+            self.port,
+            self.gitea.url(),
+            self.repo.name,
+        );
+        let file = self.folder.path().join("server.toml");
+        std::fs::write(&file, config).unwrap();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .unwrap();
+        let token = self.gitea.token(&self.bot, crate::gitea::LEAST).await;
+        let child = Command::new(crate::sandbox::helper())
+            .args(["--config", file.to_str().unwrap(), "serve"])
+            .env("PRENTICE_FORGE_MAIN_TOKEN", token)
+            .env("PRENTICE_FORGE_MAIN_WEBHOOK_SECRET", SECRET)
+            .env("XDG_STATE_HOME", self.folder.path().join("state"))
+            .env("HOME", self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.serving = Some(child);
+        let address = ("127.0.0.1", self.port);
+        self.until("the server listens", 30, async || {
+            std::net::TcpStream::connect(address).is_ok()
+        })
+        .await;
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.serving.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    async fn until<F: Future<Output = bool>>(&self, what: &str, secs: u64, is: impl Fn() -> F) {
+        let started = Instant::now();
+        while !is().await {
+            if started.elapsed() > Duration::from_secs(secs) {
+                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+                panic!("{what}: not within {secs} s\n{log}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn at(&self, path: &str) -> Value {
+        self.gitea
+            .get(&format!("repos/{}/{path}", self.repo.name))
+            .await
+    }
+
+    /// An issue by the owner, with the label.
+    async fn labelled(&self) -> i64 {
+        let issue = self
+            .gitea
+            .issue(&self.owner, &self.repo, "No answer", ISSUE)
+            .await;
+        self.gitea
+            .label(&self.owner, &self.repo, issue, &["agent"])
+            .await;
+        issue
+    }
+
+    /// The word of the stage in the one status comment.
+    async fn stage(&self, issue: i64) -> String {
+        let statuses = self.by_bot(issue, "task=").await;
+        assert!(statuses.len() <= 1, "{statuses:?}");
+        let status = statuses.into_iter().next().unwrap_or_default();
+        let word = status
+            .split_once("**Agent task: ")
+            .and_then(|(_, rest)| rest.split_once("**"));
+        word.map_or(String::new(), |(word, _)| word.to_owned())
+    }
+
+    async fn is_at(&self, issue: i64, stage: &str) {
+        let what = format!("issue {issue} is at {stage}");
+        self.until(&what, 60, async || self.stage(issue).await == stage)
+            .await;
+    }
+
+    /// Comments of ours whose mark says this.
+    async fn by_bot(&self, issue: i64, mark: &str) -> Vec<String> {
+        let comments = self.gitea.comments(&self.repo, issue).await;
+        let bodies = comments.iter().filter_map(|comment| {
+            let body = comment["body"].as_str().unwrap().to_owned();
+            let ours = comment["user"]["login"] == self.bot.login.as_str();
+            let first = body.lines().next().unwrap_or_default();
+            // Notifications have a key of their own.
+            (ours && first.contains(mark) && !first.contains(" key=")).then_some(body)
+        });
+        bodies.collect()
+    }
+
+    async fn pulls(&self) -> Vec<Value> {
+        let pulls = self.at("pulls?state=all").await;
+        pulls.as_array().unwrap().clone()
+    }
+
+    /// The newest status of a context on a commit.
+    async fn status(&self, sha: &str, context: &str) -> String {
+        let all = self.at(&format!("commits/{sha}/status")).await;
+        let all = all["statuses"].as_array().cloned().unwrap_or_default();
+        let of = all.iter().find(|one| one["context"] == context);
+        of.map_or(String::new(), |one| {
+            one["status"].as_str().unwrap_or_default().to_owned()
+        })
+    }
+
+    /// Our reaction to a comment.
+    async fn reaction(&self, comment: i64) -> String {
+        let path = format!("issues/comments/{comment}/reactions");
+        let all = self.at(&path).await;
+        let all = all.as_array().cloned().unwrap_or_default();
+        let words: Vec<&str> = all
+            .iter()
+            .filter(|one| one["user"]["login"] == self.bot.login.as_str())
+            .filter_map(|one| one["content"].as_str())
+            .collect();
+        words.join(",")
+    }
+
+    async fn reacts(&self, comment: i64, word: &str) {
+        let what = format!("comment {comment} gets {word}");
+        self.until(&what, 30, async || self.reaction(comment).await == word)
+            .await;
+    }
+
+    /// Changes a file that is there, on a branch that may be new.
+    async fn change(&self, by: &User, branch: &str, path: &str, text: &str) {
+        let url = format!("repos/{}/contents/{path}", self.repo.name);
+        let exists = format!("repos/{}/branches/{branch}", self.repo.name);
+        let (status, _) = self.gitea.ask(&by.token, Method::GET, &exists, None).await;
+        let on = if status == 404 { "main" } else { branch };
+        let old = self.gitea.get(&format!("{url}?ref={on}")).await;
+        let mut body = json!({
+            "content": crate::gitea::base64_text(text.as_bytes()), "message": format!("change {path}"),
+            "sha": old["sha"], "branch": on,
+        });
+        if status == 404 {
+            body["new_branch"] = json!(branch);
+        }
+        self.gitea.does(&by.token, Method::PUT, &url, body).await;
+    }
+}

@@ -1,0 +1,123 @@
+//! Who may do what, by which way: rights are looked up for each act.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_starts_by_label_comment_or_assignment_and_nobody_else_does() {
+    let Some(world) = World::new("who_may_starts", Hears::Hooks).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let (eve, reader, lee) = (
+        gitea.user("eve").await,
+        gitea.user("rae").await,
+        gitea.user("lee").await,
+    );
+    gitea.collaborator(repo, &reader, "read").await;
+    gitea.collaborator(repo, &lee, "write").await;
+
+    // By comment: a stranger and a reader get a thumb down and no word; who has write starts a task.
+    let issue = gitea.issue(owner, repo, "No answer", ISSUE).await;
+    for who in [&eve, &reader] {
+        let comment = gitea.comment(who, repo, issue, "/agent run").await;
+        world.reacts(comment, "-1").await;
+    }
+    assert_eq!(world.by_bot(issue, "").await, [""; 0]);
+    let comment = gitea.comment(&lee, repo, issue, "/agent run").await;
+    world.reacts(comment, "+1").await;
+    world.is_at(issue, "needs-review").await;
+    // Asked for again while it lives: answered, and nothing more is started.
+    let again = gitea.comment(&lee, repo, issue, "/agent run").await;
+    world.reacts(again, "confused").await;
+    assert_eq!(world.pulls().await.len(), 1);
+
+    // By assignment, of which nothing is left after the end.
+    let issue = gitea.issue(owner, repo, "No answer", ISSUE).await;
+    let assignees = json!({ "assignees": [world.bot.login] });
+    gitea.edit(owner, repo, issue, assignees).await;
+    world.is_at(issue, "needs-review").await;
+    let reject = gitea.comment(owner, repo, issue, "/agent reject not wanted").await;
+    world.reacts(reject, "+1").await;
+    world.is_at(issue, "rejected").await;
+    world
+        .until("the assignment is taken back", 20, async || {
+            world.at(&format!("issues/{issue}")).await["assignees"].is_null()
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_s_words_run_only_as_the_signed_delivery_has_them() {
+    let Some(world) = World::new("a_stranger_s_words", Hears::Hooks).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let eve = gitea.user("eve").await;
+    // The owner's label, told by a signed delivery with the very words: accepted.
+    let issue = gitea.issue(&eve, repo, "No answer", ISSUE).await;
+    gitea.label(owner, repo, issue, &["agent"]).await;
+    world.is_at(issue, "needs-review").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_deliveries_a_stranger_s_words_wait_until_somebody_accepts_their_digest() {
+    let Some(world) = World::new("without_deliveries_a_stranger", Hears::Polling).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let eve = gitea.user("eve").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let issue = gitea.issue(&eve, repo, "No answer", ISSUE).await;
+    gitea.label(owner, repo, issue, &["agent"]).await;
+    world.is_at(issue, "proposed").await;
+    assert_eq!(world.pulls().await.len(), 0);
+    let status = world.by_bot(issue, "task=").await.remove(0);
+    let (_, rest) = status.split_once("/agent approve ").unwrap();
+    let digest: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
+    // Somebody without rights accepts nothing.
+    let wrong = gitea
+        .comment(&eve, repo, issue, &format!("/agent approve {digest}"))
+        .await;
+    world.reacts(wrong, "-1").await;
+    let right = gitea
+        .comment(owner, repo, issue, &format!("/agent approve {digest}"))
+        .await;
+    world.reacts(right, "+1").await;
+    world.is_at(issue, "needs-review").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_are_answered_as_the_experience_says() {
+    let Some(world) = World::new("commands_are_answered", Hears::Hooks).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let eve = gitea.user("eve").await;
+    let issue = gitea.issue(owner, repo, "No answer", "Nothing to do yet.").await;
+    let said = async |who: &User, text: &str| gitea.comment(who, repo, issue, text).await;
+
+    let typo = said(owner, "/agent aprove").await;
+    world.reacts(typo, "confused").await;
+    let answers = world.by_bot(issue, &format!("comment-{typo}")).await;
+    assert!(answers[0].contains("Did you mean `/agent approve`?"), "{answers:?}");
+
+    let status = said(owner, "/agent status").await;
+    world.reacts(status, "+1").await;
+    // A reader is helped once in a while, and not more.
+    let help = said(&eve, "/agent help").await;
+    world.reacts(help, "+1").await;
+    let again = said(&eve, "/agent help").await;
+    world.reacts(again, "confused").await;
+    assert_eq!(world.by_bot(issue, &format!("comment-{again}")).await, [""; 0]);
+
+    // What only looks like a command is none, and an edited comment never runs.
+    let quoted = said(owner, "> /agent run\n\nI would not do that.").await;
+    let code = said(owner, "```\n/agent run\n```").await;
+    let edited = said(owner, "never mind").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    gitea.edit_comment(owner, repo, edited, "/agent run").await;
+    world.reacts(edited, "confused").await;
+    assert_eq!(world.reaction(quoted).await, "");
+    assert_eq!(world.reaction(code).await, "");
+    assert_eq!(world.stage(issue).await, "");
+}
