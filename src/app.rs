@@ -1,6 +1,7 @@
 //! Composition root: builds the ports, owns the clock and randomness, and knows what one machine is made of.
 
 mod crash;
+mod credential;
 pub mod demo;
 mod earlier;
 mod error;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 pub use crate::run::News;
+pub use credential::read_credential;
 pub use error::{AppError, Said};
 pub use local::Told;
 pub use request::{Prepared, Repository, RunOrder, agent_words, read_issue};
