@@ -2,6 +2,7 @@
 
 mod connect;
 mod crash;
+mod credential;
 pub mod demo;
 mod earlier;
 mod error;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 pub use crate::run::News;
+pub use credential::read_credential;
 pub use error::{AppError, Said};
 pub use local::Told;
 pub use prepare::Prepared;
