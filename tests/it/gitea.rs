@@ -14,6 +14,8 @@
 //! One Gitea serves all tests of the binary; accounts and organisations have names of the test's own.
 
 mod contract;
+mod described;
+mod people;
 mod refs;
 mod server;
 mod world;

@@ -1,5 +1,6 @@
 //! People, repositories and what they do there, through the same interface that people have.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use prentice::forge::{Service, gitea};
@@ -8,6 +9,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+use super::described::Proxy;
 use super::server::{Server, server};
 
 /// What a token needs at least for everything that our adapter does.
@@ -72,8 +74,15 @@ impl Gitea {
         self.service_with(&user.token)
     }
 
+    /// The adapter with this token. Each request that Forgejo's description does not know fails.
     pub(crate) fn service_with(&self, token: &str) -> Arc<dyn Service> {
-        gitea("tests", self.url(), SecretString::from(token.to_owned())).unwrap()
+        let proxy = Proxy::of(self.server);
+        gitea("tests", &proxy.url, SecretString::from(token.to_owned())).unwrap()
+    }
+
+    /// What adapters with this token asked, as `METHOD path status`.
+    pub(crate) fn seen(&self, token: &str) -> BTreeSet<String> {
+        Proxy::of(self.server).seen(token)
     }
 
     /// Asks the interface; gives status and answer.
