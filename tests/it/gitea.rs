@@ -18,6 +18,7 @@ mod described;
 mod people;
 mod refs;
 mod server;
+mod traps;
 mod world;
 
 #[expect(unused_imports, reason = "for the modules that drive whole roads")]

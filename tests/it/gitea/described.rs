@@ -26,7 +26,7 @@ struct Shared {
     upstream: String,
     http: reqwest::Client,
     described: Option<Described>,
-    /// `METHOD /path/{template} STATUS` by token.
+    /// `METHOD /path/{template} status` by token.
     seen: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 
@@ -74,16 +74,20 @@ impl Proxy {
         })
     }
 
-    pub(crate) fn is_described(&self) -> bool {
-        self.state.described.is_some()
-    }
-
-    /// What was asked with this token, as `METHOD template status`.
-    pub(crate) fn seen(&self, token: &str) -> BTreeSet<String> {
+    /// What was done with this token, a line `METHOD template status` each; `None` without the description.
+    pub(crate) fn done(&self, token: &str) -> Option<String> {
+        self.state.described.as_ref()?;
         let seen = self.state.seen.lock().unwrap();
-        seen.get(&format!("token {token}"))
-            .cloned()
-            .unwrap_or_default()
+        let lines = seen.get(&format!("token {token}"))?.iter();
+        let done: Vec<&str> = lines
+            .map(String::as_str)
+            .filter(|line| {
+                line.rsplit(' ')
+                    .next()
+                    .is_some_and(|status| status.starts_with('2'))
+            })
+            .collect();
+        Some(done.join("\n"))
     }
 }
 
@@ -97,11 +101,7 @@ async fn forward(State(state): State<Arc<Shared>>, request: Request) -> Response
         .as_ref()
         .map(|described| described.judge(parts.method.as_str(), &path, &query, &body));
     if let Some(Err(why)) = &judged {
-        let message = serde_json::json!({ "message": format!("not as described: {why}") });
-        return Response::builder()
-            .status(500)
-            .body(Body::from(message.to_string()))
-            .unwrap();
+        return refusal(why);
     }
     let url = format!("{}{}", state.upstream, parts.uri);
     let mut headers = parts.headers.clone();
@@ -116,6 +116,12 @@ async fn forward(State(state): State<Arc<Shared>>, request: Request) -> Response
         .unwrap();
     if let Some(Ok(operation)) = judged {
         let status = answer.status();
+        let told = status.as_u16().to_string();
+        // What is taken for done has to be done on Forgejo too.
+        if status.is_success() && !operation.answers.contains(&told) {
+            let why = format!("{} answered {told}", operation.name);
+            return refusal(&why);
+        }
         let token = parts.headers.get("authorization");
         let token = token.map_or("", |value| value.to_str().unwrap());
         let line = format!("{} {}", operation.name, status.as_u16());
@@ -133,6 +139,14 @@ async fn forward(State(state): State<Arc<Shared>>, request: Request) -> Response
         .unwrap()
 }
 
+fn refusal(why: &str) -> Response {
+    let message = serde_json::json!({ "message": format!("not as described: {why}") });
+    Response::builder()
+        .status(500)
+        .body(Body::from(message.to_string()))
+        .unwrap()
+}
+
 /// Paths of the description, each cut into segments.
 pub(crate) struct Described {
     document: Value,
@@ -142,6 +156,8 @@ pub(crate) struct Described {
 /// A described operation.
 pub(crate) struct Operation {
     name: String,
+    /// Statuses of its answers.
+    answers: Vec<String>,
 }
 
 impl Described {
@@ -251,8 +267,14 @@ impl Described {
                 self.value(&parameter["schema"], &value, "body")?;
             }
         }
+        let answers = operation["responses"].as_object();
         Ok(Operation {
             name: format!("{method} {template}"),
+            answers: answers
+                .into_iter()
+                .flatten()
+                .map(|(status, _)| status.clone())
+                .collect(),
         })
     }
 

@@ -1,6 +1,5 @@
 //! People, repositories and what they do there, through the same interface that people have.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use prentice::forge::{Service, gitea};
@@ -80,9 +79,9 @@ impl Gitea {
         gitea("tests", &proxy.url, SecretString::from(token.to_owned())).unwrap()
     }
 
-    /// What adapters with this token asked, as `METHOD path status`.
-    pub(crate) fn seen(&self, token: &str) -> BTreeSet<String> {
-        Proxy::of(self.server).seen(token)
+    /// What adapters with this token did, a line `METHOD path status` each; `None` without Forgejo's description.
+    pub(crate) fn done(&self, token: &str) -> Option<String> {
+        Proxy::of(self.server).done(token)
     }
 
     /// Asks the interface; gives status and answer.
