@@ -15,6 +15,7 @@
 
 mod contract;
 mod described;
+mod faults;
 mod people;
 mod refs;
 mod server;
@@ -23,6 +24,7 @@ mod world;
 
 #[expect(unused_imports, reason = "for the modules that drive whole roads")]
 pub(crate) use self::{
+    described::Fault,
     refs::GitRefs,
-    world::{Gitea, Repo, User},
+    world::{Gitea, LEAST, Repo, User},
 };

@@ -16,6 +16,15 @@ use super::server::{Server, cache};
 /// The version that `tests/gitea.sh` fetches.
 const FORGEJO_API: &str = "0.12.0";
 
+/// What happens to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not done.
+    Before,
+    /// It is done, and its answer is lost.
+    After,
+}
+
 pub(crate) struct Proxy {
     /// `http://127.0.0.1:PORT`
     pub(crate) url: String,
@@ -26,6 +35,8 @@ struct Shared {
     upstream: String,
     http: reqwest::Client,
     described: Option<Described>,
+    /// Tokens whose every other write goes wrong, and whether the next one does.
+    faults: Mutex<BTreeMap<String, (Fault, bool)>>,
     /// `METHOD /path/{template} status` by token.
     seen: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
@@ -52,6 +63,7 @@ impl Proxy {
                 upstream: server.url.clone(),
                 http,
                 described,
+                faults: Mutex::default(),
                 seen: Mutex::default(),
             });
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -72,6 +84,12 @@ impl Proxy {
             });
             Self { url, state }
         })
+    }
+
+    /// From now on the first of two writes with this token goes wrong.
+    pub(crate) fn fail(&self, token: &str, fault: Fault) {
+        let mut faults = self.state.faults.lock().unwrap();
+        faults.insert(format!("token {token}"), (fault, true));
     }
 
     /// What was done with this token, a line `METHOD template status` each; `None` without the description.
@@ -101,7 +119,13 @@ async fn forward(State(state): State<Arc<Shared>>, request: Request) -> Response
         .as_ref()
         .map(|described| described.judge(parts.method.as_str(), &path, &query, &body));
     if let Some(Err(why)) = &judged {
-        return refusal(why);
+        return refusal(&format!("not as described: {why}"));
+    }
+    let token = parts.headers.get("authorization");
+    let token = token.map_or("", |value| value.to_str().unwrap()).to_owned();
+    let fault = state.fault(&token, parts.method.as_str());
+    if fault == Some(Fault::Before) {
+        return refusal("busy");
     }
     let url = format!("{}{}", state.upstream, parts.uri);
     let mut headers = parts.headers.clone();
@@ -119,14 +143,15 @@ async fn forward(State(state): State<Arc<Shared>>, request: Request) -> Response
         let told = status.as_u16().to_string();
         // What is taken for done has to be done on Forgejo too.
         if status.is_success() && !operation.answers.contains(&told) {
-            let why = format!("{} answered {told}", operation.name);
+            let why = format!("not as described: {} answered {told}", operation.name);
             return refusal(&why);
         }
-        let token = parts.headers.get("authorization");
-        let token = token.map_or("", |value| value.to_str().unwrap());
         let line = format!("{} {}", operation.name, status.as_u16());
         let mut seen = state.seen.lock().unwrap();
-        seen.entry(token.to_owned()).or_default().insert(line);
+        seen.entry(token).or_default().insert(line);
+    }
+    if fault == Some(Fault::After) {
+        return refusal("lost");
     }
     let mut response = Response::builder().status(answer.status());
     for (name, value) in answer.headers() {
@@ -139,8 +164,18 @@ async fn forward(State(state): State<Arc<Shared>>, request: Request) -> Response
         .unwrap()
 }
 
+impl Shared {
+    fn fault(&self, token: &str, method: &str) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap();
+        let (fault, is_now) = faults.get_mut(token).filter(|_| method != "GET")?;
+        let hit = is_now.then_some(*fault);
+        *is_now = !*is_now;
+        hit
+    }
+}
+
 fn refusal(why: &str) -> Response {
-    let message = serde_json::json!({ "message": format!("not as described: {why}") });
+    let message = serde_json::json!({ "message": why });
     Response::builder()
         .status(500)
         .body(Body::from(message.to_string()))

@@ -16,19 +16,19 @@ use super::refs::GitRefs;
 use super::world::{Gitea, LEAST, Repo, User};
 
 /// A repository of dana's where our account writes, and an issue of hers.
-struct Desk {
-    gitea: Gitea,
-    dana: User,
-    bot: User,
-    repo: Repo,
-    service: Arc<dyn Service>,
-    repository: Repository,
-    refs: Arc<GitRefs>,
-    place: Place,
+pub(super) struct Desk {
+    pub(super) gitea: Gitea,
+    pub(super) dana: User,
+    pub(super) bot: User,
+    pub(super) repo: Repo,
+    pub(super) service: Arc<dyn Service>,
+    pub(super) repository: Repository,
+    pub(super) refs: Arc<GitRefs>,
+    pub(super) place: Place,
 }
 
 impl Desk {
-    async fn new(test: &str) -> Option<Self> {
+    pub(super) async fn new(test: &str) -> Option<Self> {
         let gitea = Gitea::start(test)?;
         let dana = gitea.user("dana").await;
         let bot = gitea.user("bot").await;
@@ -60,18 +60,18 @@ impl Desk {
         anew.forge(&self.repository, self.refs.clone())
     }
 
-    fn talk(&self) -> Arc<dyn Conversation> {
+    pub(super) fn talk(&self) -> Arc<dyn Conversation> {
         self.service.conversation(&self.repository)
     }
 
     /// Pushes a branch of ours.
-    async fn branch(&self, branch: &str) -> CommitId {
+    pub(super) async fn branch(&self, branch: &str) -> CommitId {
         let commit = self.refs.commit(&branch.replace('/', "-"), "text\n");
         self.refs.set_branch(branch, &commit, None).await.unwrap();
         commit
     }
 
-    async fn pull_json(&self, number: i64) -> Value {
+    pub(super) async fn pull_json(&self, number: i64) -> Value {
         let path = format!("repos/{}/pulls/{number}", self.repo.name);
         self.gitea.get(&path).await
     }
@@ -224,6 +224,22 @@ async fn a_draft_is_a_title_and_a_persons_choice_stands() {
         );
     }
     assert!(!desk.talk().pull(made.number).await.unwrap().draft);
+}
+
+#[tokio::test]
+async fn a_title_of_any_length_is_kept_as_the_forge_keeps_it() {
+    let desk = desk!("long titles on Gitea");
+    desk.branch("agent/1").await;
+    let title = "🦀".repeat(1_000);
+    let wanted = pull("agent/1", &title, true);
+    let made = desk.forge().ensure_pull(desk.place, &wanted).await.unwrap();
+    let there = desk.pull_json(made.number).await;
+    let kept = there["title"].as_str().unwrap();
+    assert_eq!(kept.chars().count(), 255);
+    assert!(kept.starts_with("WIP: 🦀") && kept.ends_with("🦀…"));
+    // What is there is what is wanted: nothing is renamed again.
+    desk.forge().ensure_pull(desk.place, &wanted).await.unwrap();
+    assert!(desk.talk().timeline(made.number).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -615,7 +631,13 @@ async fn what_is_not_permitted_names_the_right_and_where_it_is_given() {
         .ensure_status(desk.place, None, &status("queued", "one"))
         .await;
     told.push(refused.unwrap_err().to_string());
-    insta::assert_snapshot!(told.join("\n"), @"");
+    let told = told.join("\n").replace(&desk.dana.login, "OWNER");
+    insta::assert_snapshot!(told, @"
+    not permitted: making the label `agent:queued` (403 Forbidden: token does not have at least one of required scope(s), required=[write:issue], token scope=read:issue,read:repository,read:user); grant it in our account's Settings, Applications: a token with write:issue, write:repository and read:user
+    not permitted: making the label `agent:queued` (403 Forbidden: user should have a permission to write to a repo); grant it in the repository's Settings, Collaborators (or the organisation's Teams): write for our account
+    the forge does not accept the credential: 401 Unauthorized: invalid username, password or token; renew it
+    not permitted: commenting on #1 (423 Locked: OWNER/thing is archived); grant it in the repository's Settings, by unarchiving it
+    ");
     assert!(desk.talk().repository().await.unwrap().archived);
     assert!(gitea.labels(repo, desk.place.issue).await.is_empty());
 }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::described::Proxy;
+use super::described::{Fault, Proxy};
 use super::server::{Server, server};
 
 /// What a token needs at least for everything that our adapter does.
@@ -77,6 +77,11 @@ impl Gitea {
     pub(crate) fn service_with(&self, token: &str) -> Arc<dyn Service> {
         let proxy = Proxy::of(self.server);
         gitea("tests", &proxy.url, SecretString::from(token.to_owned())).unwrap()
+    }
+
+    /// From now on the first of two writes with this token goes wrong.
+    pub(crate) fn fail(&self, token: &str, fault: Fault) {
+        Proxy::of(self.server).fail(token, fault);
     }
 
     /// What adapters with this token did, a line `METHOD path status` each; `None` without Forgejo's description.
