@@ -33,7 +33,7 @@ use crate::domain::policy::Right;
 const GRANTS: Grants = Grants {
     right: "the repository's Settings, Collaborators (or the organisation's Teams): write for our account",
     scope: "our account's Settings, Applications: a token with write:issue, write:repository and read:user",
-    archive: "the repository's Settings: unarchive it",
+    archive: "the repository's Settings, by unarchiving it",
 };
 
 /// A configured Gitea or Forgejo.

@@ -138,7 +138,7 @@ impl Answer {
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| Error::Unavailable {
             what: format!("what the forge answered about {}", self.what),
-            why: format!("it is not what its interface describes ({error}); is the address right?"),
+            why: format!("it is not what its interface describes ({error}); compare the address"),
         })
     }
 
@@ -163,9 +163,10 @@ impl Client {
             what: "the address of the forge".to_owned(),
             why: why.to_owned(),
         };
-        let mut base = Url::parse(base).map_err(|error| invalid(&error.to_string()))?;
+        let begins = "it does not begin with https:// and a host";
+        let mut base = Url::parse(base).map_err(|_| invalid(begins))?;
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
-            return Err(invalid("it does not begin with https:// and a host"));
+            return Err(invalid(begins));
         }
         if !base.username().is_empty() || base.password().is_some() {
             return Err(invalid(
@@ -383,7 +384,7 @@ impl Client {
             400..=499 => Error::Invalid { what, why: said },
             _ => Error::Unavailable {
                 what: format!("the forge's answer about {what}"),
-                why: format!("{said} is none that its interface describes; is the address right?"),
+                why: format!("{said} is none that its interface describes; compare the address"),
             },
         }
     }
@@ -428,4 +429,300 @@ fn chain(error: &reqwest::Error) -> String {
         cause = one.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const TOKEN: &str = "secret-0123456789";
+
+    /// Answers one connection after the other with these texts, none where one is empty; gives what was asked.
+    async fn server(answers: Vec<String>) -> (String, mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/sub", listener.local_addr().unwrap());
+        let (sender, asked) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 8_192];
+                let length = stream.read(&mut request).await.unwrap();
+                let request = String::from_utf8_lossy(&request[..length]).into_owned();
+                let _ = sender.send(request);
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        (url, asked)
+    }
+
+    fn answer(status: &str, headers: &str, body: &str) -> String {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    fn client(url: &str) -> Result<Client, Error> {
+        let grants = Grants {
+            right: "the settings",
+            scope: "the token's page",
+            archive: "the danger zone",
+        };
+        Client::new(url, &["api", "v1"], SecretString::from(TOKEN), grants)
+    }
+
+    fn get(path: &[&str]) -> Call {
+        Call::new(Method::GET, path.iter().copied(), "issue #7")
+    }
+
+    fn post() -> Call {
+        Call::new(Method::POST, ["issues"], "issue #7").body(serde_json::json!({"a": 1}))
+    }
+
+    async fn told(call: &Call, answers: &[String], known: &[u16]) -> String {
+        let (url, _asked) = server(answers.to_vec()).await;
+        match client(&url).unwrap().send(call, known).await {
+            Ok(answer) => format!(
+                "{} {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body)
+            ),
+            Err(Fault::Moved) => "moved".to_owned(),
+            Err(Fault::Failed(error)) => error.to_string().replace(&url, "URL"),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_status_is_sorted_by_what_can_be_done() {
+        let said = r#"{"message":"because\nof this"}"#;
+        let mut all = Vec::new();
+        for (status, headers, body) in [
+            ("401 Unauthorized", "", said),
+            ("403 Forbidden", "", said),
+            ("403 Forbidden", "", r#"{"message":"no scope"}"#),
+            ("404 Not Found", "", said),
+            ("409 Conflict", "", said),
+            ("410 Gone", "", ""),
+            ("413 Too Large", "", ""),
+            ("422 Unprocessable", "", said),
+            ("423 Locked", "", said),
+            ("429 Slow", "Retry-After: 7\r\n", "<html>"),
+            ("503 Busy", "Retry-After: 99999999\r\n", ""),
+            ("202 Accepted", "", "{}"),
+        ] {
+            let line = told(&post(), &[answer(status, headers, body)], &[201]).await;
+            all.push(format!("{status}: {line}"));
+        }
+        insta::assert_snapshot!(all.join("\n"), @"
+        401 Unauthorized: the forge does not accept the credential: 401 Unauthorized: because of this; renew it
+        403 Forbidden: not permitted: issue #7 (403 Forbidden: because of this); grant it in the settings
+        403 Forbidden: not permitted: issue #7 (403 Forbidden: no scope); grant it in the token's page
+        404 Not Found: issue #7 is not there (any more)
+        409 Conflict: issue #7 is not as expected
+        410 Gone: issue #7 is not there (any more)
+        413 Too Large: issue #7 was refused as invalid: 413 Payload Too Large
+        422 Unprocessable: issue #7 was refused as invalid: 422 Unprocessable Entity: because of this
+        423 Locked: not permitted: issue #7 (423 Locked: because of this); grant it in the danger zone
+        429 Slow: the forge did not answer: about issue #7: 429 Too Many Requests; it is tried again
+        503 Busy: the forge did not answer: about issue #7: 503 Service Unavailable; it is tried again
+        202 Accepted: the forge's answer about issue #7: 202 Accepted is none that its interface describes; compare the address; repair that, then `prentice tasks resume`
+        ");
+    }
+
+    #[tokio::test]
+    async fn how_long_to_wait_is_believed_up_to_a_day() {
+        for (headers, expected) in [
+            ("Retry-After: 7\r\n", Some(7)),
+            ("Retry-After: 99999999\r\n", Some(86_400)),
+            ("Retry-After: soon\r\n", None),
+            ("", None),
+        ] {
+            let (url, _asked) = server(vec![answer("429 Slow", headers, "")]).await;
+            let outcome = client(&url).unwrap().send(&post(), &[201]).await;
+            let Err(Fault::Failed(Error::Retry { after_secs, .. })) = outcome else {
+                panic!("not to be tried again");
+            };
+            assert_eq!(after_secs, expected, "{headers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_documented_status_is_done() {
+        let made = answer("201 Created", "", "{}");
+        assert_eq!(
+            told(&post(), std::slice::from_ref(&made), &[201]).await,
+            "201 {}"
+        );
+        let other = told(&post(), &[answer("200 OK", "", "[]")], &[201]).await;
+        assert!(
+            other.contains("none that its interface describes"),
+            "{other}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_read_follows_a_redirect_within_the_forge_with_the_token() {
+        let there = answer("301 Moved", "Location: /sub/api/v1/other\r\n", "");
+        let (url, mut asked) = server(vec![there, answer("200 OK", "", "{}")]).await;
+        let call = get(&["issues"]);
+        let answer = client(&url).unwrap().send(&call, &[200]).await;
+        assert!(answer.is_ok());
+        let first = asked.recv().await.unwrap();
+        assert!(
+            first.starts_with("GET /sub/api/v1/issues HTTP/1.1\r\n"),
+            "{first}"
+        );
+        let second = asked.recv().await.unwrap().to_lowercase();
+        assert!(
+            second.starts_with("get /sub/api/v1/other http/1.1\r\n"),
+            "{second}"
+        );
+        assert!(second.contains(&format!("authorization: token {TOKEN}")));
+        assert!(second.contains("user-agent: prentice/"));
+    }
+
+    #[tokio::test]
+    async fn no_redirect_leaves_the_forge_and_none_goes_on_for_ever() {
+        let (elsewhere, mut asked) = server(vec![answer("200 OK", "", "{}")]).await;
+        let away = answer("302 Found", &format!("Location: {elsewhere}\r\n"), "");
+        for call in [get(&["issues"]), post()] {
+            let line = told(&call, std::slice::from_ref(&away), &[200, 201]).await;
+            assert!(line.contains("redirects to another one"), "{line}");
+        }
+        assert!(asked.try_recv().is_err(), "nothing was asked there");
+        let circle = answer("302 Found", "Location: /sub/api/v1/issues\r\n", "");
+        let line = told(&get(&["issues"]), &vec![circle; 4], &[200]).await;
+        assert!(line.contains("in a circle"), "{line}");
+    }
+
+    #[tokio::test]
+    async fn a_write_follows_no_redirect() {
+        for status in ["301 Moved", "307 Temporary", "308 Permanent"] {
+            let there = answer(status, "Location: /sub/api/v1/other\r\n", "");
+            let list = answer("200 OK", "", "[]");
+            assert_eq!(told(&post(), &[there, list], &[200, 201]).await, "moved");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_answer_was_lost_is_to_be_tried_again() {
+        let half = "HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{".to_owned();
+        for lost in [String::new(), half] {
+            let (url, mut asked) = server(vec![lost.clone(), lost]).await;
+            let outcome = client(&url).unwrap().send(&post(), &[201]).await;
+            let is_retry = matches!(outcome, Err(Fault::Failed(Error::Retry { .. })));
+            assert!(is_retry);
+            assert!(asked.recv().await.is_some());
+            assert!(asked.try_recv().is_err(), "sent once");
+        }
+        let nobody = client("http://127.0.0.1:1").unwrap();
+        let outcome = nobody.send(&post(), &[201]).await;
+        assert!(matches!(outcome, Err(Fault::Failed(Error::Retry { .. }))));
+    }
+
+    #[tokio::test]
+    async fn the_token_is_in_no_error() {
+        let echo = format!(r#"{{"message":"{TOKEN} is no good"}}"#);
+        for status in ["401 No", "403 No", "422 No", "500 No"] {
+            let line = told(&post(), &[answer(status, "", &echo)], &[201]).await;
+            assert!(!line.contains(TOKEN) && line.contains("[token]"), "{line}");
+        }
+        let refused = Client::new(
+            &format!("https://bot:{TOKEN}@forge.invalid"),
+            &[],
+            SecretString::from(TOKEN),
+            GRANTS,
+        );
+        let error = refused.err().unwrap().to_string();
+        assert!(!error.contains(TOKEN), "{error}");
+    }
+
+    const GRANTS: Grants = Grants {
+        right: "",
+        scope: "",
+        archive: "",
+    };
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_limit() {
+        let large = "x".repeat(ANSWER_MAX_BYTES + 1);
+        let line = told(&get(&["issues"]), &[answer("200 OK", "", &large)], &[200]).await;
+        assert!(line.contains("larger than"), "{line}");
+    }
+
+    #[tokio::test]
+    async fn a_path_is_made_of_whole_segments() {
+        let (url, mut asked) = server(vec![answer("200 OK", "", "{}")]).await;
+        let client = client(&url).unwrap();
+        let call = get(&["users", "a/b?c#d ü%2e"]).query("q", "x&y=z");
+        assert!(client.send(&call, &[200]).await.is_ok());
+        let first = asked.recv().await.unwrap();
+        let line = first.lines().next().unwrap().to_owned();
+        insta::assert_snapshot!(line, @"GET /sub/api/v1/users/a%2Fb%3Fc%23d%20%C3%BC%252e?q=x%26y%3Dz HTTP/1.1");
+        for part in ["", ".", "..", "%2e%2E"] {
+            let outcome = client.send(&get(&["users", part]), &[200]).await;
+            assert!(matches!(outcome, Err(Fault::Failed(Error::Invalid { .. }))));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_to_its_end_however_the_end_is_told() {
+        let page = |entries: &str, headers: &str| answer("200 OK", headers, entries);
+        let next = "Link: <x>; rel=\"next\",<y>; rel=\"last\"\r\n";
+        let last = "Link: <x>; rel=\"first\"\r\n";
+        let total = "X-Total-Count: 3\r\n";
+        for pages in [
+            vec![page("[1,2]", next), page("[]", next), page("[3]", last)],
+            vec![page("[1,2]", total), page("[3]", total)],
+            vec![page("[1,2]", ""), page("[3]", ""), page("null", "")],
+        ] {
+            let (url, _asked) = server(pages).await;
+            let all: Vec<i64> = client(&url)
+                .unwrap()
+                .pages(&get(&["issues"]), |_| true)
+                .await
+                .unwrap();
+            assert_eq!(all, [1, 2, 3]);
+        }
+        // What was looked for ends it.
+        let (url, _asked) = server(vec![page("[1,2]", next)]).await;
+        let client = client(&url).unwrap();
+        let all: Vec<i64> = client.pages(&get(&["issues"]), |_| false).await.unwrap();
+        assert_eq!(all, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_too_long_is_refused() {
+        let many = format!("[{}1]", "1,".repeat(LIST_MAX));
+        let (url, _asked) = server(vec![answer("200 OK", "", &many)]).await;
+        let client = client(&url).unwrap();
+        let all = client.pages::<i64>(&get(&["issues"]), |_| true).await;
+        assert!(matches!(all, Err(Fault::Failed(Error::Invalid { .. }))));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        let mut all = Vec::new();
+        for url in [
+            "",
+            "git.example.com",
+            "ftp://git.example.com",
+            "https://a:b@git.example.com",
+        ] {
+            all.push(client(url).err().unwrap().to_string());
+        }
+        insta::assert_snapshot!(all.join("\n"), @"
+        the address of the forge was refused as invalid: it does not begin with https:// and a host
+        the address of the forge was refused as invalid: it does not begin with https:// and a host
+        the address of the forge was refused as invalid: it does not begin with https:// and a host
+        the address of the forge was refused as invalid: it holds a name or password; the token has a variable of its own
+        ");
+        for url in ["https://git.example.com", "http://[::1]:3000/sub/?x#y"] {
+            assert!(client(url).is_ok());
+        }
+    }
 }

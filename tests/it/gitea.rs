@@ -14,8 +14,12 @@
 //! One Gitea serves all tests of the binary; accounts and organisations have names of the test's own.
 
 mod contract;
+mod described;
+mod faults;
+mod people;
 mod refs;
 mod server;
+mod traps;
 mod world;
 
 pub(crate) use self::world::{Gitea, LEAST, Repo, User, base64_text};

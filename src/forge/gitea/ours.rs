@@ -3,10 +3,10 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::super::http::Call;
+use super::super::http::{Answer, Call};
 use super::super::{CommentId, Error};
 use super::Repo;
-use super::shape::{RawCombined, RawComment};
+use super::shape::{RawCombined, RawComment, RawIssue};
 use crate::domain::report::{CheckReport, CheckState};
 
 /// Most characters of a text that is written. Gitea takes any length, and so do its pages, slowly.
@@ -33,9 +33,24 @@ impl Repo {
             call = call.query("since", since);
         }
         // This list has no pages: asking for the second would give the first again, for ever.
-        let mut all: Vec<RawComment> = self.send(call, &[200]).await?.list()?;
+        let answer = self.on(number, call).await?;
+        let mut all: Vec<RawComment> = answer.list()?;
         all.sort_by_key(|comment| comment.id);
         Ok(all)
+    }
+
+    /// A list that belongs to issue or pull request `number`. Where that is gone, this interface says that it is
+    /// itself broken.
+    pub(super) async fn on(&self, number: i64, call: Call) -> Result<Answer, Error> {
+        match self.send(call, &[200]).await {
+            Err(Error::Retry { after_secs, why }) => {
+                let path = number.to_string();
+                let what = format!("#{number}");
+                let _: RawIssue = self.get(&["issues", path.as_str()], what).await?;
+                Err(Error::Retry { after_secs, why })
+            }
+            answer => answer,
+        }
     }
 
     /// The comment `id`, which is not there either when it is no plain comment.

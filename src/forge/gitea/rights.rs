@@ -67,9 +67,9 @@ pub(super) async fn right(repo: &Repo, login: &str) -> Result<Option<Right>, Err
         200 => word(told.read::<RawGrant>()?.permission.as_deref()),
         _ => None,
     };
-    // A member of a team that may only sort issues is told as a reader.
+    // A member of a team that may only sort issues is told as a reader, of what is private as nobody.
     match told {
-        Some(right) if right != Right::Read => Ok(Some(right)),
+        Some(right) if right > Right::Read => Ok(Some(right)),
         told => Ok(assigned(repo, login).await?.or(told)),
     }
 }

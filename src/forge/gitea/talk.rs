@@ -1,5 +1,7 @@
 //! What people do on a repository on Gitea, and answers to it.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::json;
@@ -60,7 +62,7 @@ impl Repo {
         let mut empty = 0;
         for page in 1_u32.. {
             let one = call.clone().query("page", page.to_string());
-            let entries: Vec<RawEntry> = self.send(one, &[200]).await?.list()?;
+            let entries: Vec<RawEntry> = self.on(number, one).await?.list()?;
             empty = if entries.is_empty() { empty + 1 } else { 0 };
             // Neither its length nor a next page is told rightly.
             if empty == EMPTY_MAX {
@@ -173,17 +175,19 @@ impl Conversation for Talk {
             .query("state", "all")
             .query("since", since.rfc3339());
         let raws: Vec<RawIssue> = self.repo.pages(call, |_| true).await?;
-        let mut all: Vec<Changed> = raws
-            .into_iter()
-            .map(|raw| Changed {
+        // One that is opened while pages are read moves others to the next page: they come twice.
+        let mut newest: BTreeMap<i64, Changed> = BTreeMap::new();
+        for raw in raws {
+            let one = Changed {
                 at: time(&raw.updated_at),
                 number: raw.number,
                 is_pull: raw.pull_request.is_some(),
-            })
-            .collect();
+            };
+            let kept = newest.entry(one.number).or_insert(one);
+            *kept = one.max(*kept);
+        }
+        let mut all: Vec<Changed> = newest.into_values().collect();
         all.sort();
-        // One that is opened while pages are read moves others to the next page.
-        all.dedup_by_key(|one| one.number);
         Ok(all)
     }
 

@@ -18,6 +18,7 @@ struct Real {
     gitea: Gitea,
     repo: Repo,
     bot: User,
+    token: String,
     person: User,
     refs: Arc<GitRefs>,
     forge: Arc<dyn Forge>,
@@ -38,14 +39,15 @@ impl Real {
             assert_eq!(made, number);
         }
         let refs = Arc::new(GitRefs::new(&gitea, &repo, &bot));
-        let least = gitea.token(&bot, super::world::LEAST).await;
-        let service = gitea.service_with(&least);
+        let token = gitea.token(&bot, super::world::LEAST).await;
+        let service = gitea.service_with(&token);
         let repository = service.repository(&repo.name).await.unwrap();
         let forge = service.forge(&repository, refs.clone());
         Some(Self {
             gitea,
             repo,
             bot,
+            token,
             person,
             refs,
             forge,
@@ -167,4 +169,29 @@ async fn the_real_gitea_keeps_the_contract_of_every_forge_with_the_least_token()
         return;
     };
     contract(&world).await;
+    if let Some(done) = world.gitea.done(&world.token) {
+        insta::assert_snapshot!(done, @"
+        DELETE /repos/{owner}/{repo}/issues/{index}/labels/{identifier} 204
+        GET /repos/{owner}/{repo} 200
+        GET /repos/{owner}/{repo}/assignees 200
+        GET /repos/{owner}/{repo}/commits/{ref}/status 200
+        GET /repos/{owner}/{repo}/issues 200
+        GET /repos/{owner}/{repo}/issues/comments/{id} 200
+        GET /repos/{owner}/{repo}/issues/{index} 200
+        GET /repos/{owner}/{repo}/issues/{index}/comments 200
+        GET /repos/{owner}/{repo}/issues/{index}/labels 200
+        GET /repos/{owner}/{repo}/issues/{index}/timeline 200
+        GET /repos/{owner}/{repo}/labels 200
+        GET /repos/{owner}/{repo}/pulls/{index} 200
+        GET /repositories/{id} 200
+        GET /user 200
+        PATCH /repos/{owner}/{repo}/issues/comments/{id} 200
+        PATCH /repos/{owner}/{repo}/pulls/{index} 201
+        POST /repos/{owner}/{repo}/issues/{index}/comments 201
+        POST /repos/{owner}/{repo}/issues/{index}/labels 200
+        POST /repos/{owner}/{repo}/labels 201
+        POST /repos/{owner}/{repo}/pulls 201
+        POST /repos/{owner}/{repo}/statuses/{sha} 201
+        ");
+    }
 }

@@ -1,6 +1,5 @@
 //! Branches of a repository on the Gitea, moved by git over HTTP.
 
-use std::path::Path;
 use std::process::{Command, Output};
 
 use async_trait::async_trait;
@@ -35,8 +34,20 @@ impl GitRefs {
         refs
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Fetches a ref of the repository; gives what it names.
+    pub(crate) fn fetch(&self, name: &str) -> CommitId {
+        let spec = format!("+{name}:refs/fetched");
+        self.git(&["fetch", "--quiet", &self.url, &spec]);
+        self.git(&["rev-parse", "refs/fetched"]).parse().unwrap()
+    }
+
+    /// Opens a pull request by a push alone, as one does without any right to write.
+    pub(crate) fn propose(&self, base: &str, topic: &str, head: &CommitId) {
+        let spec = format!("{head}:refs/for/{base}");
+        let (topic, title) = (format!("topic={topic}"), format!("title={topic}"));
+        self.git(&[
+            "push", "--quiet", "-o", &topic, "-o", &title, &self.url, &spec,
+        ]);
     }
 
     fn run(&self, words: &[&str]) -> Output {

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+use super::described::{Fault, Proxy};
 use super::server::{Server, server};
 
 /// What a token needs at least for everything that our adapter does.
@@ -72,8 +73,20 @@ impl Gitea {
         self.service_with(&user.token)
     }
 
+    /// The adapter with this token. Each request that Forgejo's description does not know fails.
     pub(crate) fn service_with(&self, token: &str) -> Arc<dyn Service> {
-        gitea("tests", self.url(), SecretString::from(token.to_owned())).unwrap()
+        let proxy = Proxy::of(self.server);
+        gitea("tests", &proxy.url, SecretString::from(token.to_owned())).unwrap()
+    }
+
+    /// From now on the first of two writes with this token goes wrong.
+    pub(crate) fn fail(&self, token: &str, fault: Fault) {
+        Proxy::of(self.server).fail(token, fault);
+    }
+
+    /// What adapters with this token did, a line `METHOD path status` each; `None` without Forgejo's description.
+    pub(crate) fn done(&self, token: &str) -> Option<String> {
+        Proxy::of(self.server).done(token)
     }
 
     /// Asks the interface; gives status and answer.
