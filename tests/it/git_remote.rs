@@ -892,7 +892,16 @@ async fn the_port_of_branches_pushes_with_a_lease_and_asks_for_the_credential_ea
     refs.delete_branch(b, &ours).await.unwrap();
     refs.delete_branch(b, &ours).await.unwrap();
     assert_eq!(service.asked.load(Ordering::SeqCst), 10);
-    insta::assert_snapshot!(told.0.lock().unwrap().join("\n"), @"");
+    insta::assert_snapshot!(told.0.lock().unwrap().join("\n"), @r"
+    before ref agent/1-x
+    after ref agent/1-x
+    before ref agent/1-x
+    before ref agent/1-x
+    before ref agent/1-x
+    after ref agent/1-x
+    before ref agent/1-x
+    after ref agent/1-x
+    ");
 }
 
 #[tokio::test]
@@ -908,7 +917,11 @@ async fn what_the_forge_does_not_permit_is_told_with_the_setting_to_change() {
         .set_branch("agent/1-x", &ours, None)
         .await
         .unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @r"
+    not permitted: the push of branch `agent/1-x`, refused by the rule that commits are signed: error: GH013: Repository rule violations found for refs/heads/agent/1-x.
+    - Commits must have verified signatures.
+    pre-receive hook declined; grant it in the repository's rules for commits, or have commits signed with `[pr] signing`
+    ");
     assert_eq!(
         told.0.lock().unwrap().len(),
         1,
