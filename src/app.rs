@@ -2,6 +2,7 @@
 
 mod crash;
 pub mod demo;
+pub mod doctor;
 mod earlier;
 mod error;
 mod local;

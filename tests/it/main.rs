@@ -8,6 +8,8 @@
 )]
 
 mod crash;
+mod deploy;
+mod doctor;
 mod fake_forge;
 mod forges;
 mod git;
