@@ -724,6 +724,15 @@ fn arguments_of_descendants() -> Vec<String> {
         .collect()
 }
 
+/// Ends a watch, also when what is watched fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn the_credential_is_in_no_argument_of_any_process_and_in_no_file() {
     let world = World::new();
@@ -748,10 +757,11 @@ fn the_credential_is_in_no_argument_of_any_process_and_in_no_file() {
             }
             seen
         });
+        let over = Over(&done);
         let (_, ours) = world.result(&mirror, &remote);
         mirror.push(&remote, "agent/1-x", &ours, None).unwrap();
         let stale = mirror.push(&remote, "main", &ours, None).unwrap_err();
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         (
             watch.join().unwrap(),
             format!("{stale} {stale:?} {remote:?}"),
