@@ -4,6 +4,7 @@ mod connect;
 mod crash;
 mod credential;
 pub mod demo;
+pub mod doctor;
 mod earlier;
 mod error;
 mod local;

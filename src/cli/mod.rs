@@ -1,6 +1,7 @@
 //! Words typed and words printed. Data goes to standard output, talk to standard error.
 
 mod configuration;
+mod doctor;
 mod ending;
 mod run;
 mod screen;
@@ -65,6 +66,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Serve the forges of the server file: labelled issues become pull requests
     Serve,
+    /// What works on this machine and what does not, with the fix
+    Doctor(doctor::DoctorArgs),
     /// Tasks: what they are, what they did, what they wait for
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
@@ -184,6 +187,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Ending, AppErro
         Command::Run(args) => run::run(context, args).await,
         Command::Verify(args) => verify::verify(context, args).await,
         Command::Serve => serve::serve(context).await,
+        Command::Doctor(args) => doctor::doctor(context, &args).await,
         Command::Tasks(command) => tasks::tasks(context, command).await,
         Command::Config(command) => configuration::config(context, command).await,
         Command::Explain { code } => match config::explain(&code) {

@@ -291,7 +291,7 @@ pub(super) fn sort(err: &str, remote: &Remote) -> RemoteError {
     if own_lines(err).any(not_found) {
         return gone(why);
     }
-    if says(&["SSL", "certificate"]) {
+    if says(&["certificate"]) {
         return RemoteError::Unusable(format!(
             "the certificate of {} is not accepted: {why}",
             remote.url()

@@ -724,6 +724,15 @@ fn arguments_of_descendants() -> Vec<String> {
         .collect()
 }
 
+/// Ends a watch, also when what is watched fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn the_credential_is_in_no_argument_of_any_process_and_in_no_file() {
     let world = World::new();
@@ -748,10 +757,11 @@ fn the_credential_is_in_no_argument_of_any_process_and_in_no_file() {
             }
             seen
         });
+        let over = Over(&done);
         let (_, ours) = world.result(&mirror, &remote);
         mirror.push(&remote, "agent/1-x", &ours, None).unwrap();
         let stale = mirror.push(&remote, "main", &ours, None).unwrap_err();
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         (
             watch.join().unwrap(),
             format!("{stale} {stale:?} {remote:?}"),
@@ -892,7 +902,16 @@ async fn the_port_of_branches_pushes_with_a_lease_and_asks_for_the_credential_ea
     refs.delete_branch(b, &ours).await.unwrap();
     refs.delete_branch(b, &ours).await.unwrap();
     assert_eq!(service.asked.load(Ordering::SeqCst), 10);
-    insta::assert_snapshot!(told.0.lock().unwrap().join("\n"), @"");
+    insta::assert_snapshot!(told.0.lock().unwrap().join("\n"), @r"
+    before ref agent/1-x
+    after ref agent/1-x
+    before ref agent/1-x
+    before ref agent/1-x
+    before ref agent/1-x
+    after ref agent/1-x
+    before ref agent/1-x
+    after ref agent/1-x
+    ");
 }
 
 #[tokio::test]
@@ -908,7 +927,11 @@ async fn what_the_forge_does_not_permit_is_told_with_the_setting_to_change() {
         .set_branch("agent/1-x", &ours, None)
         .await
         .unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @r"
+    not permitted: the push of branch `agent/1-x`, refused by the rule that commits are signed: error: GH013: Repository rule violations found for refs/heads/agent/1-x.
+    - Commits must have verified signatures.
+    pre-receive hook declined; grant it in the repository's rules for commits, or have commits signed with `[pr] signing`
+    ");
     assert_eq!(
         told.0.lock().unwrap().len(),
         1,
@@ -1086,6 +1109,110 @@ fn a_server_that_sends_garbage_is_no_forge() {
         );
         tells_no_secret(&error.to_string());
     }
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused_and_one_that_the_operator_names_is_not() {
+    let world = World::new();
+    let (key, cert) = (world.path("key.pem"), world.path("cert.pem"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+        ])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        crate::skip::skipped(
+            "certificates of git",
+            "openssl is not installed; apt-get install openssl",
+        );
+        return;
+    }
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut server = std::process::Command::new("openssl")
+        .args([
+            "s_server",
+            "-www",
+            "-accept",
+            &format!("127.0.0.1:{port}"),
+            "-key",
+        ])
+        .arg(&key)
+        .arg("-cert")
+        .arg(&cert)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let remote = remote(&format!("https://127.0.0.1:{port}/o/r.git"));
+    let refused = world
+        .mirror()
+        .fetch_remote(&remote, &[branch("main")])
+        .unwrap_err();
+    let named = remote.with(Net {
+        ca_file: Some(cert),
+        ..quick()
+    });
+    let page = world
+        .mirror()
+        .fetch_remote(&named, &[branch("main")])
+        .unwrap_err();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let told = refused.to_string();
+    assert!(
+        matches!(refused, RemoteError::Unusable(_)) && told.contains("certificate"),
+        "{told}"
+    );
+    // Its page is no repository, but it was read.
+    assert!(matches!(page, RemoteError::Retry { .. }), "{page:?}");
+    tells_no_secret(&format!("{told} {page}"));
+}
+
+#[test]
+fn a_proxy_is_used_where_the_operator_names_one() {
+    let world = World::new();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::clone(&asked);
+    let proxy = Raw::start(move |stream, _, _| {
+        lines.lock().unwrap().push(request(stream));
+        let _ = write!(
+            stream,
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    });
+    let address = proxy.url.trim_end_matches("/o/r.git");
+    // A name that no resolver knows: only a proxy can be asked for it.
+    let remote = remote("http://forge.invalid/o/r.git").with(Net {
+        proxy: Some(SecretString::from(address)),
+        ..quick()
+    });
+    let error = world.mirror().remote_heads(&remote, &["main"]).unwrap_err();
+    assert!(matches!(error, RemoteError::Retry { .. }), "{error:?}");
+    let asked = asked.lock().unwrap();
+    let through = asked
+        .iter()
+        .any(|line| line.starts_with("GET http://forge.invalid/o/r.git/info/refs"));
+    assert!(through, "{asked:?}");
 }
 
 /// A server that speaks protocol 2 up to the pack, and then sends without end.

@@ -9,6 +9,8 @@
 
 mod conversation;
 mod crash;
+mod deploy;
+mod doctor;
 mod fake_forge;
 mod forges;
 mod git;
