@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::gitea::{Gitea, Repo, User};
 
-const SECRET: &str = "a secret of the tests, long enough";
+const SECRET: &str = "a-secret-of-the-tests-long-enough";
 
 /// What the agent does unless a test says otherwise: the answer is 42; asked again, it says why.
 const AGENT: &str = "brief=$(cat); [ -e answer.txt ] && echo why > why.txt; echo 42 > answer.txt";

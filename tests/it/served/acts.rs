@@ -36,7 +36,9 @@ async fn who_may_starts_by_label_comment_or_assignment_and_nobody_else_does() {
     let assignees = json!({ "assignees": [world.bot.login] });
     gitea.edit(owner, repo, issue, assignees).await;
     world.is_at(issue, "needs-review").await;
-    let reject = gitea.comment(owner, repo, issue, "/agent reject not wanted").await;
+    let reject = gitea
+        .comment(owner, repo, issue, "/agent reject not wanted")
+        .await;
     world.reacts(reject, "+1").await;
     world.is_at(issue, "rejected").await;
     world
@@ -93,13 +95,18 @@ async fn commands_are_answered_as_the_experience_says() {
     };
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
     let eve = gitea.user("eve").await;
-    let issue = gitea.issue(owner, repo, "No answer", "Nothing to do yet.").await;
+    let issue = gitea
+        .issue(owner, repo, "No answer", "Nothing to do yet.")
+        .await;
     let said = async |who: &User, text: &str| gitea.comment(who, repo, issue, text).await;
 
     let typo = said(owner, "/agent aprove").await;
     world.reacts(typo, "confused").await;
     let answers = world.by_bot(issue, &format!("comment-{typo}")).await;
-    assert!(answers[0].contains("Did you mean `/agent approve`?"), "{answers:?}");
+    assert!(
+        answers[0].contains("Did you mean `/agent approve`?"),
+        "{answers:?}"
+    );
 
     let status = said(owner, "/agent status").await;
     world.reacts(status, "+1").await;
@@ -108,7 +115,10 @@ async fn commands_are_answered_as_the_experience_says() {
     world.reacts(help, "+1").await;
     let again = said(&eve, "/agent help").await;
     world.reacts(again, "confused").await;
-    assert_eq!(world.by_bot(issue, &format!("comment-{again}")).await, [""; 0]);
+    assert_eq!(
+        world.by_bot(issue, &format!("comment-{again}")).await,
+        [""; 0]
+    );
 
     // What only looks like a command is none, and an edited comment never runs.
     let quoted = said(owner, "> /agent run\n\nI would not do that.").await;

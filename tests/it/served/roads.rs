@@ -43,7 +43,9 @@ async fn a_label_becomes_a_pull_request_with_evidence_that_a_person_merges() {
     // An approval of the one who asked, who is alone here, marks it as ready.
     let number = pull["number"].as_i64().unwrap();
     let (gitea, owner, repo) = (&world.gitea, &world.owner, &world.repo);
-    gitea.review(owner, repo, number, "APPROVED", "good", &[]).await;
+    gitea
+        .review(owner, repo, number, "APPROVED", "good", &[])
+        .await;
     world
         .until("it is ready", 30, async || {
             world.at(&format!("pulls/{number}")).await["draft"] == false
@@ -53,7 +55,10 @@ async fn a_label_becomes_a_pull_request_with_evidence_that_a_person_merges() {
     world.is_at(issue, "merged").await;
     let labels = gitea.labels(repo, issue).await;
     assert_eq!(labels, [""; 0], "a final task carries no label");
-    assert_eq!(world.at(&format!("issues/{issue}")).await["state"], "closed");
+    assert_eq!(
+        world.at(&format!("issues/{issue}")).await["state"],
+        "closed"
+    );
     assert_eq!(world.by_bot(issue, "").await.len(), 1, "one comment in all");
 }
 
@@ -69,7 +74,10 @@ async fn a_review_that_requests_changes_is_one_round_and_closing_leaves_nothing(
     let issue = world.labelled().await;
     world.is_at(issue, "needs-review").await;
     let pull = world.pulls().await.remove(0);
-    let (number, first) = (pull["number"].as_i64().unwrap(), pull["head"]["sha"].clone());
+    let (number, first) = (
+        pull["number"].as_i64().unwrap(),
+        pull["head"]["sha"].clone(),
+    );
     let remarks = [("answer.txt", 1, "why 42?")];
     gitea
         .review(&lee, repo, number, "REQUEST_CHANGES", "Say why.", &remarks)

@@ -67,7 +67,9 @@ async fn a_stranger_s_fork_is_judged_by_our_rules_and_the_stranger_cannot_ask() 
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
     let eve = gitea.user("eve").await;
     let forks = format!("repos/{}/forks", repo.name);
-    gitea.does(&eve.token, Method::POST, &forks, json!({})).await;
+    gitea
+        .does(&eve.token, Method::POST, &forks, json!({}))
+        .await;
     let fork = format!("{}/thing", eve.login);
     let put = async |path: &str, text: &str| {
         let url = format!("repos/{fork}/contents/{path}");
@@ -78,12 +80,20 @@ async fn a_stranger_s_fork_is_judged_by_our_rules_and_the_stranger_cannot_ask() 
         gitea.does(&eve.token, Method::PUT, &url, body).await;
     };
     // Rules of the pull request itself are not what judges it.
-    put(".gitea/prentice.toml", "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"true\"\n").await;
+    put(
+        ".gitea/prentice.toml",
+        "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"true\"\n",
+    )
+    .await;
     let from = format!("{}:main", eve.login);
     let pull = gitea.pull(&eve, repo, &from, "from a fork").await;
     let asked = gitea.comment(&eve, repo, pull, "/agent verify").await;
     world.reacts(asked, "-1").await;
-    assert_eq!(world.by_bot(pull, "").await, [""; 0], "no word to a stranger");
+    assert_eq!(
+        world.by_bot(pull, "").await,
+        [""; 0],
+        "no word to a stranger"
+    );
     gitea.comment(owner, repo, pull, "/agent verify").await;
     let sha = head(&world, pull).await;
     world
