@@ -115,6 +115,7 @@ impl App {
             evidence: Vec::new(),
             findings: Vec::new(),
             claims: Claims::default(),
+            by_hand: None,
             droppings: Vec::new(),
             facts: RunFacts {
                 workspace: facts.method.name().to_owned(),

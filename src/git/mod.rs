@@ -36,6 +36,7 @@ mod names;
 mod objects;
 mod process;
 mod snapshot;
+mod split;
 mod throwaway;
 mod user;
 
@@ -51,6 +52,7 @@ pub use create::{NewFile, create};
 pub use delta::Delta;
 pub use diff::Patch;
 pub use mirror::{Author, Mirror, prune_repos};
+pub use split::Split;
 pub use throwaway::copy_git;
 pub use user::{DefaultBranch, Dirty, Survey, UserRepo};
 
