@@ -100,6 +100,7 @@ pub(super) fn bench(
         toolchains,
         scratch,
         method,
+        by_hand: &[],
         redactor: Arc::new(Redactor::new(secrets(env))),
     }
 }

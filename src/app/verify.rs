@@ -139,6 +139,7 @@ pub(super) async fn referee(
         evidence: Vec::new(),
         findings: Vec::new(),
         claims: Claims::default(),
+        by_hand: None,
         droppings: Vec::new(),
         facts: RunFacts {
             workspace: facts.method.name().to_owned(),

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod effect;
 pub mod event;
 pub mod evidence;
+pub mod exposure;
 pub mod gates;
 pub mod ident;
 pub mod owners;

@@ -6,7 +6,7 @@ mod result;
 
 pub use agent::AgentSpec;
 pub use failure::{Failure, FailureClass};
-pub use result::{Claims, FileStat, Pull, Revision, RunFacts, RunResult, Unfinished};
+pub use result::{ByHand, Claims, FileStat, Pull, Revision, RunFacts, RunResult, Unfinished};
 
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 //! Renames are not looked for: the gates judge both paths. No attribute or
 //! configuration file has a say in what is binary.
 
-use git2::{DiffFormat, DiffOptions, Odb, Oid, Repository};
+use git2::{DiffFormat, DiffOptions, Odb, Oid, Repository, Tree};
 
 use super::delta::{Pair, pairs};
 use super::mirror::TREE_DEPTH;
@@ -51,35 +51,45 @@ impl Mirror {
     pub fn patch(&self, base: &CommitId, head: &CommitId, cap: usize) -> Result<Patch, Error> {
         let repo = self.repo()?;
         let (old, new) = (tree_of(&repo, base)?, tree_of(&repo, head)?);
-        let mut options = DiffOptions::new();
-        options.show_binary(true).id_abbrev(40);
-        let diff = repo.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options))?;
-        let mut patch = Patch {
-            bytes: Vec::new(),
-            capped: false,
-        };
-        // The end of the last whole file.
-        let mut whole = 0;
-        let printed = diff.print(DiffFormat::Patch, |_, _, line| {
-            if line.origin_value() == git2::DiffLineType::FileHeader {
-                whole = patch.bytes.len();
-            }
-            if matches!(line.origin(), '+' | '-' | ' ') {
-                patch
-                    .bytes
-                    .push(u8::try_from(line.origin()).unwrap_or(b' '));
-            }
-            patch.bytes.extend_from_slice(line.content());
-            patch.capped = patch.bytes.len() > cap;
-            !patch.capped
-        });
-        if patch.capped {
-            patch.bytes.truncate(whole);
-        } else {
-            printed?;
-        }
-        Ok(patch)
+        patch_of(&repo, &old, &new, cap)
     }
+}
+
+/// What makes one tree the other, as a patch of at most `cap` bytes.
+pub(super) fn patch_of(
+    repo: &Repository,
+    old: &Tree<'_>,
+    new: &Tree<'_>,
+    cap: usize,
+) -> Result<Patch, Error> {
+    let mut options = DiffOptions::new();
+    options.show_binary(true).id_abbrev(40);
+    let diff = repo.diff_tree_to_tree(Some(old), Some(new), Some(&mut options))?;
+    let mut patch = Patch {
+        bytes: Vec::new(),
+        capped: false,
+    };
+    // The end of the last whole file.
+    let mut whole = 0;
+    let printed = diff.print(DiffFormat::Patch, |_, _, line| {
+        if line.origin_value() == git2::DiffLineType::FileHeader {
+            whole = patch.bytes.len();
+        }
+        if matches!(line.origin(), '+' | '-' | ' ') {
+            patch
+                .bytes
+                .push(u8::try_from(line.origin()).unwrap_or(b' '));
+        }
+        patch.bytes.extend_from_slice(line.content());
+        patch.capped = patch.bytes.len() > cap;
+        !patch.capped
+    });
+    if patch.capped {
+        patch.bytes.truncate(whole);
+    } else {
+        printed?;
+    }
+    Ok(patch)
 }
 
 pub(super) type Leaf = (Vec<u8>, Option<Node>, Option<Node>);

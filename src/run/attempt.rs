@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::by_hand;
 use super::checks::{self, Side};
 use super::referee::{base_evidence, file_stats, gate, head_evidence};
 use super::talk::{BRIEF_JSON, Tried, talk};
@@ -137,8 +138,9 @@ async fn tries(
             .as_ref()
             .map_or(&task.base, |pull| &pull.head)
             .clone();
+        let (tree, by_hand) = by_hand::split(bench, task, collected.tree, &parent).await?;
         // A round that changes nothing would be published as an answer to a review.
-        if task.pull.is_some() && work.is_tree_of(&parent, &collected.tree).await? {
+        if task.pull.is_some() && work.is_tree_of(&parent, &tree).await? {
             let message = "the agent ended this round without changing any file that counts";
             return Err(failed(
                 FailureClass::NoChange,
@@ -148,7 +150,7 @@ async fn tries(
         }
         let head = work
             .commit(
-                &collected.tree,
+                &tree,
                 &parent,
                 bench.redactor.redact(&report::commit_message(task)),
             )
@@ -162,6 +164,9 @@ async fn tries(
         )
         .await?;
         if changes.is_empty() && findings.is_empty() {
+            if let Some(by_hand) = by_hand {
+                return Err(by_hand::nothing_else(by_hand));
+            }
             let message = "the agent ended without changing any file that counts".to_owned();
             return Err(failed(FailureClass::NoChange, message, heard.last_words));
         }
@@ -174,6 +179,7 @@ async fn tries(
             findings,
             claims: heard.claims,
             droppings,
+            by_hand,
             facts: work.facts.clone(),
         };
         if gates::outcome(&result.findings) == Outcome::Refuse {

@@ -5,6 +5,7 @@
 //! a task: the outcome is an answer, and `domain::decide` says what it means.
 
 mod attempt;
+mod by_hand;
 mod checks;
 mod referee;
 mod talk;
@@ -48,6 +49,9 @@ pub struct Bench {
     pub scratch: PathBuf,
     /// How lowers and layer become one tree.
     pub method: Method,
+    /// Folders whose changes a result leaves out, for a person to apply: those of workflows on a served forge, none on
+    /// one machine.
+    pub by_hand: &'static [&'static str],
     /// Takes secrets out of everything that is said, printed or stored.
     pub redactor: Arc<Redactor>,
 }

@@ -22,12 +22,12 @@ use proptest::prelude::*;
 
 // --- The world of these tests ---
 
-struct World {
+pub(super) struct World {
     root: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let root = tempfile::Builder::new()
             .prefix("prentice-git-")
             .tempdir()
@@ -36,7 +36,7 @@ impl World {
         Self { root }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// A repository `user` with one commit of these files.
-    fn user(&self, files: &[(&str, &str)]) -> PathBuf {
+    pub(super) fn user(&self, files: &[(&str, &str)]) -> PathBuf {
         let dir = self.folder("user");
         git(&dir, &["init", "-q", "-b", "main"]);
         commit(&dir, files);
@@ -89,7 +89,7 @@ fn output(command: &mut Command) -> String {
     String::from_utf8_lossy(&out.stdout).trim_end().to_owned()
 }
 
-fn put(path: &Path, text: impl AsRef<[u8]>) {
+pub(super) fn put(path: &Path, text: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
@@ -103,7 +103,7 @@ pub(crate) fn commit(dir: &Path, files: &[(&str, &str)]) -> CommitId {
     head(dir)
 }
 
-fn head(dir: &Path) -> CommitId {
+pub(super) fn head(dir: &Path) -> CommitId {
     git(dir, &["rev-parse", "HEAD"]).parse().unwrap()
 }
 
@@ -147,7 +147,7 @@ fn snapshot(dir: &Path) -> BTreeMap<Vec<u8>, (String, Vec<u8>)> {
     found
 }
 
-fn fetched(world: &World, user: &Path) -> (Mirror, UserRepo, CommitId) {
+pub(super) fn fetched(world: &World, user: &Path) -> (Mirror, UserRepo, CommitId) {
     let (mirror, repo, base) = (
         world.mirror(),
         UserRepo::discover(user).unwrap(),
@@ -157,7 +157,7 @@ fn fetched(world: &World, user: &Path) -> (Mirror, UserRepo, CommitId) {
     (mirror, repo, base)
 }
 
-fn author() -> Author {
+pub(super) fn author() -> Author {
     Author {
         name: "prentice".to_owned(),
         email: "prentice@example.org".to_owned(),

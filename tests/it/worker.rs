@@ -141,6 +141,7 @@ impl World for Fake {
             mirror: Mirror::open_or_create(&self.dir.path().join("repo")).unwrap(),
             steps: Arc::new(Unwatched),
             toolchains: Toolchains::default(),
+            by_hand: &[],
             redactor: prentice::domain::text::Redactor::new(Vec::new()).into(),
             scratch: self.dir.path().join("work"),
             method: Method::Copy,

@@ -93,6 +93,7 @@ fn result(evidence: Vec<CheckEvidence>, findings: Vec<Finding>) -> RunResult {
         evidence,
         findings,
         claims: Claims::default(),
+        by_hand: None,
         droppings: Vec::new(),
         facts: RunFacts::default(),
     }

@@ -4,15 +4,15 @@ use super::super::evidence::{CheckEvidence, Met, judge_criteria};
 use super::super::gates::{Gate, Outcome, outcome};
 use super::super::settings::GatePolicy;
 use super::super::task::{AgentSpec, Revision, RunResult, Task};
-use super::super::text::{duration, title as bare};
+use super::super::text::{block, duration, title as bare};
 use super::commit::trailer_facts;
 use super::review::{Theirs, theirs};
 use super::status::{hidden_line, left_out_line, warning_rows};
 use super::template::before;
 use super::turn::is_draft;
 use super::{
-    Page, Voice, checks_origin, count, dependencies, exits, finding_line, last_lines, line, rounds,
-    short_path, size, span, telling, verdict_cell,
+    Page, Voice, chars, checks_origin, count, dependencies, exits, finding_line, last_lines, line,
+    rounds, short_path, size, span, telling, verdict_cell,
 };
 
 /// Most characters of a pull request's body; forges take 65,536.
@@ -76,6 +76,7 @@ pub fn pull_body_after(template: &str, task: &Task, voice: &Voice) -> String {
     criteria(&mut page, task, result);
     verification(&mut page, task, result);
     scope(&mut page, task, revision);
+    by_hand(&mut page, result);
     risks(&mut page, result);
     facts(&mut page, task, result);
     template + &page.end("; the record of the task has all of it") + &end
@@ -340,6 +341,37 @@ fn scope(page: &mut Page, task: &Task, revision: &Revision) {
         None => "Policy: built-in values; the repository has no file of its own".to_owned(),
     };
     page.add(&policy);
+}
+
+/// What a person may apply. A patch that is not all of it is still one that applies.
+fn by_hand(page: &mut Page, result: &RunResult) {
+    let Some(by_hand) = &result.by_hand else {
+        return;
+    };
+    page.add(&format!(
+        "### To be applied by hand\n\nThe agent also changed {}, which I may not publish. They are **no part of this pull request**: no gate judged them and no check ran on them. If they are right, apply the patch (`git apply`) with an account that may change workflows.",
+        count(by_hand.files.len() + by_hand.files_left_out, "workflow file", "workflow files")
+    ));
+    let files: Vec<String> = by_hand
+        .files
+        .iter()
+        .map(|path| format!("- {}", short_path(path)))
+        .collect();
+    page.rows("", &files, 9_000, "files");
+    let patch = block(&by_hand.patch);
+    let room = page.left.saturating_sub(6_000);
+    if by_hand.patch.trim().is_empty() || chars(&patch) > room {
+        page.add("The patch is too long to be shown.");
+        page.cut = true;
+        return;
+    }
+    page.add(&format!(
+        "<details><summary>The patch</summary>\n\n{}\n\n</details>",
+        patch.trim_end()
+    ));
+    if !by_hand.whole {
+        page.add("The patch is not all of it: files were left out for length, or what looks like a secret or is no text was taken out.");
+    }
 }
 
 fn tests(task: &Task, result: &RunResult) -> &'static str {

@@ -7,7 +7,7 @@ use super::super::ident::CommitId;
 use super::super::task::{RunResult, Stage, Task};
 use super::table::evidence_table;
 use super::turn::{capital, result_noun};
-use super::{Page, Voice, checks_origin, dependencies, finding_line, required, size};
+use super::{Page, Voice, checks_origin, count, dependencies, finding_line, required, size};
 
 /// A head of the branch that is not ours, and what is known of it.
 pub(super) enum Theirs<'a> {
@@ -102,6 +102,13 @@ pub(super) fn review(page: &mut Page, task: &Task, voice: &Voice) {
             let head = "What the gates ask about is for the reviewer to decide:\n\n";
             page.rows(head, &rows(Outcome::Ask), 700, "findings");
         }
+    }
+    if let Some(by_hand) = &result.by_hand {
+        page.add(&format!(
+            "The agent also changed {}, which I may not publish: the patch for a person to apply stands in {}.",
+            count(by_hand.files.len() + by_hand.files_left_out, "workflow file", "workflow files"),
+            result_noun(task, voice)
+        ));
     }
     if let Some(origin) = checks_origin(task) {
         page.add(&origin);

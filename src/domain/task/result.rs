@@ -37,6 +37,12 @@ impl Revision {
             self.theirs = true;
             self.granted.clear();
             self.result.droppings.clear();
+            // Whoever pushed there has applied it, or decided otherwise.
+            let by_hand = self.result.by_hand.take();
+            self.result.by_hand = by_hand.filter(|left| {
+                let pushed = |path: &RepoPath| files.iter().any(|file| file.path == *path);
+                !left.files.iter().any(pushed)
+            });
         }
         self.result.head = head.clone();
         self.result.files = files.to_vec();
@@ -69,8 +75,24 @@ pub struct RunResult {
     pub claims: Claims,
     /// Droppings of tools that were left out.
     pub droppings: Vec<RepoPath>,
+    /// What is left for a person to apply, since only a person may publish it.
+    #[serde(default)]
+    pub by_hand: Option<ByHand>,
     /// How it was run.
     pub facts: RunFacts,
+}
+
+/// Changes that are no part of the commit. No gate judged them, and no check ran on them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ByHand {
+    /// Where.
+    pub files: Vec<RepoPath>,
+    /// Further files.
+    pub files_left_out: usize,
+    /// What `git apply` takes on top of the commit; without the files that did not fit.
+    pub patch: String,
+    /// Whether the patch is all of it, as it was.
+    pub whole: bool,
 }
 
 /// What a run saw that ended without a result: the agent asked or failed, or something broke.
