@@ -185,9 +185,12 @@ fn verified(headers: &HeaderMap, secret: &SecretString, body: &[u8]) -> Option<S
     verify(Kind::GitHub, secret, &header, body).ok()
 }
 
+/// The secret, and a store that is used by one at a time.
+type Alone = (SecretString, Mutex<Arc<dyn Store>>);
+
 /// No two deliveries ever wait for the same commit.
 async fn one_by_one(
-    State(shared): State<Arc<(SecretString, Mutex<Arc<dyn Store>>)>>,
+    State(shared): State<Arc<Alone>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {

@@ -57,8 +57,8 @@ const LONG_BYTES: usize = 1 << 20;
 /// Most bytes of bodies that are given out at once; one delivery always is.
 const READ_BYTES: i64 = 32 << 20;
 
-/// Rows of one statement, largest first: a few shapes, so that each is prepared once.
-const SHAPES: [usize; 3] = [64, 8, 1];
+/// Most rows of one statement: few enough that all the statements there can be stay prepared.
+const ROWS: usize = 32;
 
 /// Deliveries that wait for the next commit.
 #[derive(Clone, Default)]
@@ -151,13 +151,7 @@ async fn insert_all(
     batch: &[Waiting],
 ) -> Result<Vec<Received>, StoreError> {
     let mut received = Vec::with_capacity(batch.len());
-    let mut rest = batch;
-    while !rest.is_empty() {
-        let fits = SHAPES.into_iter().find(|size| *size <= rest.len());
-        let Some((rows, later)) = rest.split_at_checked(fits.unwrap_or(1)) else {
-            break;
-        };
-        rest = later;
+    for rows in batch.chunks(ROWS) {
         let mut fresh = insert(c, rows).await?;
         for waiting in rows {
             let hook = &waiting.hook;

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use bytes::Bytes;
 use secrecy::SecretString;
 
-use super::body::{self, Refused};
+use super::body::{self, Held, Refused};
 use super::metrics::Outcome;
 use super::{Door, Shared, text};
 use crate::forge::hook::{Claimed, Signed, Unsigned, claim, known_event};
@@ -111,15 +110,15 @@ async fn take(
             "the body ended before its end".to_owned(),
         ),
     })?;
-    let signed = prove(claimed, secret, &held.bytes)
-        .await
-        .map_err(unsigned)?;
+    let (signed, held) = prove(claimed, secret, held).await.map_err(unsigned)?;
+    // Kept until the answer: what waits for the store takes room as well.
+    let (whole, _room) = held.whole();
     *event = Some(known_event(door.kind, &signed.event).unwrap_or("other"));
     let hook = Hook {
         forge: door.name.clone(),
         delivery: signed.delivery.clone(),
         event: signed.event,
-        body: held.bytes.clone(),
+        body: whole,
     };
     let unavailable = || {
         let line = "the delivery cannot be stored now; send it again later";
@@ -151,12 +150,20 @@ fn unsigned(why: Unsigned) -> Not {
 }
 
 /// The signature, away from the threads that answer where that takes long.
-async fn prove(claimed: Claimed, secret: &SecretString, body: &Bytes) -> Result<Signed, Unsigned> {
-    if body.len() < LONG_BYTES {
-        return claimed.prove(secret, body);
+async fn prove(
+    claimed: Claimed,
+    secret: &SecretString,
+    held: Held,
+) -> Result<(Signed, Held), Unsigned> {
+    if held.bytes() < LONG_BYTES {
+        let signed = claimed.prove(secret, held.pieces())?;
+        return Ok((signed, held));
     }
-    let (secret, body) = (secret.clone(), body.clone());
-    let proving = tokio::task::spawn_blocking(move || claimed.prove(&secret, &body));
+    let secret = secret.clone();
+    let proving = tokio::task::spawn_blocking(move || {
+        let signed = claimed.prove(&secret, held.pieces())?;
+        Ok((signed, held))
+    });
     // It fails only where the program is ending.
     proving.await.unwrap_or(Err(Unsigned::Wrong))
 }

@@ -27,6 +27,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::body::Room;
 use self::metrics::Metrics;
 use crate::forge::hook::Kind;
 use crate::store::Store;
@@ -101,8 +102,8 @@ struct Shared {
     wake: Arc<Notify>,
     alive: Arc<Alive>,
     limits: Limits,
-    /// One for each KiB of [`Limits::unanswered_bytes`].
-    room: Arc<Semaphore>,
+    /// [`Limits::unanswered_bytes`].
+    room: Room,
     metrics: Metrics,
 }
 
@@ -185,7 +186,6 @@ async fn talk(
 /// Every route.
 fn router(site: Site) -> Router {
     let with_metrics = site.metrics;
-    let kib = site.limits.unanswered_bytes / 1024;
     let shared = Arc::new(Shared {
         doors: site
             .doors
@@ -196,7 +196,7 @@ fn router(site: Site) -> Router {
         wake: site.wake,
         alive: site.alive,
         limits: site.limits,
-        room: Arc::new(Semaphore::new(kib)),
+        room: Room::new(site.limits.unanswered_bytes),
         metrics: Metrics::default(),
     });
     let mut router = Router::new()

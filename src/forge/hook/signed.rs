@@ -54,7 +54,7 @@ pub fn verify<'h>(
     header: &dyn Fn(&str) -> Option<&'h str>,
     body: &[u8],
 ) -> Result<Signed, Unsigned> {
-    claim(kind, header)?.prove(secret, body)
+    claim(kind, header)?.prove(secret, [body])
 }
 
 /// The first half of [`verify`], for which no body is needed.
@@ -95,14 +95,21 @@ pub fn claim<'h>(
 }
 
 impl Claimed {
-    /// The second half of [`verify`]: the body is what was signed. Compared in constant time.
+    /// The second half of [`verify`]: the body, in one piece or several, is what was signed. Compared in constant
+    /// time.
     ///
     /// # Errors
     /// [`Unsigned::Wrong`], also where `secret` is empty: everybody knows that one.
-    pub fn prove(self, secret: &SecretString, body: &[u8]) -> Result<Signed, Unsigned> {
+    pub fn prove<'b>(
+        self,
+        secret: &SecretString,
+        body: impl IntoIterator<Item = &'b [u8]>,
+    ) -> Result<Signed, Unsigned> {
         let secret = secret.expose_secret().as_bytes();
         let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Unsigned::Wrong)?;
-        mac.update(body);
+        for piece in body {
+            mac.update(piece);
+        }
         if secret.is_empty() || mac.verify_slice(&self.mac).is_err() {
             return Err(Unsigned::Wrong);
         }

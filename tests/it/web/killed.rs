@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{Server, Still, head};
 
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -132,7 +132,7 @@ async fn the_process_that_is_killed(data: String) {
     server.serving.await.unwrap();
 }
 
-fn start_child(data: &std::path::Path) -> (Child, SocketAddr) {
+pub(super) fn start_child(data: &std::path::Path) -> (Child, SocketAddr) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
