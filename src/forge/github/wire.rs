@@ -10,6 +10,15 @@ use super::super::{
 use crate::domain::ident::{CommitId, Time};
 use crate::domain::policy::{ActorKind, Right};
 
+/// A field that may be null and has to be there: without it ours would not be found, and made again each time.
+fn present<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Option::deserialize(from)
+}
+
 /// The account that stands for every deleted one.
 const GHOST_ID: i64 = 10_137;
 
@@ -265,7 +274,9 @@ impl Event {
 pub(super) struct IssueComment {
     pub(super) id: i64,
     pub(super) node_id: Option<String>,
+    #[serde(deserialize_with = "present")]
     pub(super) body: Option<String>,
+    #[serde(deserialize_with = "present")]
     pub(super) user: Option<User>,
     created_at: String,
     html_url: Option<String>,
@@ -434,6 +445,7 @@ pub(super) struct CheckRun {
     pub(super) conclusion: Option<String>,
     pub(super) details_url: Option<String>,
     pub(super) output: Option<Output>,
+    #[serde(deserialize_with = "present")]
     pub(super) app: Option<Id>,
 }
 
@@ -445,9 +457,11 @@ pub(super) struct Output {
 #[derive(Debug, Deserialize)]
 pub(super) struct CommitStatus {
     pub(super) state: String,
+    #[serde(deserialize_with = "present")]
     pub(super) context: Option<String>,
     pub(super) description: Option<String>,
     pub(super) target_url: Option<String>,
+    #[serde(deserialize_with = "present")]
     pub(super) creator: Option<Id>,
 }
 
@@ -455,6 +469,7 @@ pub(super) struct CommitStatus {
 pub(super) struct Reacted {
     pub(super) id: i64,
     pub(super) content: String,
+    #[serde(deserialize_with = "present")]
     pub(super) user: Option<Id>,
 }
 

@@ -15,21 +15,21 @@ use serde_json::{Value, json};
 use super::server::Fake;
 use super::world::{APP_BOT, Kind, REPO, TOKEN_BOT, said};
 
-const PLACE: Place = Place {
+pub(super) const PLACE: Place = Place {
     task: TaskId(7),
     issue: 7,
 };
-const BRANCH: &str = "agent/7-empty-input";
+pub(super) const BRANCH: &str = "agent/7-empty-input";
 
-struct Site {
-    fake: Fake,
-    service: Arc<dyn Service>,
-    forge: Arc<dyn Forge>,
-    talk: Arc<dyn Conversation>,
+pub(super) struct Site {
+    pub(super) fake: Fake,
+    pub(super) service: Arc<dyn Service>,
+    pub(super) forge: Arc<dyn Forge>,
+    pub(super) talk: Arc<dyn Conversation>,
 }
 
 impl Site {
-    fn new(fake: Fake, app: bool) -> Self {
+    pub(super) fn new(fake: Fake, app: bool) -> Self {
         let service = fake.service(app);
         Self {
             forge: service.forge(&fake.repository(), fake.refs()),
@@ -37,6 +37,11 @@ impl Site {
             service,
             fake,
         }
+    }
+
+    /// The same world after a start: nothing is remembered.
+    pub(super) fn restarted(self, app: bool) -> Self {
+        Self::new(self.fake, app)
     }
 
     async fn app() -> Option<Self> {
@@ -64,11 +69,11 @@ impl Site {
     }
 }
 
-fn commit(digit: char) -> CommitId {
+pub(super) fn commit(digit: char) -> CommitId {
     digit.to_string().repeat(40).parse().unwrap()
 }
 
-fn pull<'a>(title: &'a str, body: &'a str, draft: bool) -> PullRequest<'a> {
+pub(super) fn pull<'a>(title: &'a str, body: &'a str, draft: bool) -> PullRequest<'a> {
     PullRequest {
         branch: BRANCH,
         base: Some("main"),
@@ -78,7 +83,7 @@ fn pull<'a>(title: &'a str, body: &'a str, draft: bool) -> PullRequest<'a> {
     }
 }
 
-fn check(state: CheckState, title: &str) -> CheckReport {
+pub(super) fn check(state: CheckState, title: &str) -> CheckReport {
     CheckReport {
         name: "prentice / verify".to_owned(),
         sha: commit('1'),
@@ -87,7 +92,7 @@ fn check(state: CheckState, title: &str) -> CheckReport {
     }
 }
 
-fn status(body: &str) -> Status<'_> {
+pub(super) fn status(body: &str) -> Status<'_> {
     Status {
         word: "running",
         ended: false,
@@ -259,7 +264,7 @@ async fn an_app_that_was_removed_or_suspended_says_where_to_put_it_back() {
     site.fake.world().suspended = true;
     site.fake.world().grants.clear();
     let refused = site.forge.issue(7).await.unwrap_err();
-    insta::assert_snapshot!(refused, @"not permitted: a token of the App's installation (This installation has been suspended); grant it in https://127.0.0.1/");
+    insta::assert_snapshot!(hostless(&refused, &site), @"not permitted: repository `acme/widget` (the App's installation is suspended); grant it in HOST/organizations/acme/settings/apps/prentice-test/installations");
 }
 
 #[tokio::test]
@@ -517,7 +522,7 @@ async fn a_permission_that_is_missing_is_named_with_its_page() {
         .ensure_comment(PLACE, "tell-1", "ping")
         .await
         .unwrap_err();
-    insta::assert_snapshot!(hostless(&refused, &site), @"");
+    insta::assert_snapshot!(hostless(&refused, &site), @"not permitted: the comment on #7 (Resource not accessible by integration); grant it in `issues: write` at HOST/organizations/acme/settings/apps/prentice-test/permissions, then accept it where the App is installed");
     let Some(site) = Site::token().await else {
         return;
     };
@@ -527,7 +532,7 @@ async fn a_permission_that_is_missing_is_named_with_its_page() {
         .ensure_label(PLACE, Some("agent:running"))
         .await
         .unwrap_err();
-    insta::assert_snapshot!(hostless(&refused, &site), @"");
+    insta::assert_snapshot!(hostless(&refused, &site), @"not permitted: the label `agent:running` on #7 (Resource not accessible by personal access token); grant it in `issues: write` at HOST/settings/personal-access-tokens (or the scope `repo` at HOST/settings/tokens), and the account's role in the repository");
 }
 
 // ---- labels and the trigger
@@ -1013,7 +1018,7 @@ async fn comments_tell_whether_they_were_ever_edited() {
         let told: Vec<(i64, Option<bool>)> = all.iter().map(|one| (one.id.0, one.edited)).collect();
         assert_eq!(told, [(first, Some(false)), (second, Some(true))]);
         assert_eq!(site.talk.comment(CommentId(second)).await.unwrap(), all[1]);
-        let since = at(site.fake.world().now);
+        let since = at(site.fake.world().comments[1].updated);
         let late = site.talk.comments(7, Some(since)).await.unwrap();
         assert_eq!(late, all[1..]);
         // Where GraphQL does not say, it is not proven either way.
@@ -1055,11 +1060,9 @@ async fn words_are_unedited_only_where_every_edit_is_strictly_earlier() {
             assert_eq!(proof(at(renamed + 9)).await, Proof::Unknown, "{missing:?}");
         }
         let number = site.opened(true).await;
+        let later = at(site.fake.world().now + 1);
         assert_eq!(
-            site.talk
-                .unedited(number, at(site.fake.world().now + 1))
-                .await
-                .unwrap(),
+            site.talk.unedited(number, later).await.unwrap(),
             Proof::Unedited
         );
     }
@@ -1242,13 +1245,8 @@ async fn failed_deliveries_are_sent_again_oldest_first_and_taken_ones_are_not() 
     }
     let start = at(site.fake.world().deliveries[0].at);
     heard.answer(202);
-    assert_eq!(
-        site.service
-            .redeliver(at(site.fake.world().now + 1))
-            .await
-            .unwrap(),
-        0
-    );
+    let later = at(site.fake.world().now + 1);
+    assert_eq!(site.service.redeliver(later).await.unwrap(), 0);
     assert_eq!(site.service.redeliver(start).await.unwrap(), 2);
     let names: Vec<String> = heard.bodies();
     assert_eq!(names, ["one", "two", "three", "four", "two", "four"]);

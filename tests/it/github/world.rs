@@ -138,6 +138,8 @@ pub(crate) struct Fault {
     /// Part of the path.
     pub(crate) at: &'static str,
     pub(crate) kind: Kind,
+    /// How many that fit are let through first.
+    pub(crate) skip: usize,
     /// How many requests it meets.
     pub(crate) times: usize,
 }
@@ -493,16 +495,38 @@ impl World {
             method,
             at,
             kind,
+            skip: 0,
             times,
         });
     }
 
+    /// A fault for one write, after `skip` others.
+    pub(crate) fn skipping(&mut self, skip: usize, kind: Kind) {
+        self.faults.push_back(Fault {
+            method: "write",
+            at: "",
+            kind,
+            skip,
+            times: 1,
+        });
+    }
+
     pub(crate) fn met(&mut self, method: &str, path: &str) -> Option<Kind> {
+        let is_token = path.ends_with("/access_tokens");
         let fits = |fault: &Fault| {
-            (fault.method == "*" || fault.method == method) && path.contains(fault.at)
+            let of = match fault.method {
+                "*" => true,
+                "write" => method != "GET" && !is_token,
+                other => other == method,
+            };
+            of && path.contains(fault.at)
         };
         let at = self.faults.iter().position(fits)?;
         let fault = &mut self.faults[at];
+        if fault.skip > 0 {
+            fault.skip -= 1;
+            return None;
+        }
         fault.times -= 1;
         let kind = fault.kind.clone();
         if fault.times == 0 {
