@@ -26,8 +26,8 @@ const DRAFT_PREFIXES: &[&str] = &["wip:", "[wip]", "draft:", "[draft]"];
 /// What a draft of ours begins with.
 const DRAFT: &str = "WIP: ";
 
-/// Most characters of a title.
-const TITLE_MAX: usize = 255;
+/// Widest title, without what makes it a draft. Gitea cuts at 255, and counts what is not Latin twice.
+const TITLE_MAX: usize = 240;
 
 /// Beginning of our labels, where no label says it.
 const LABELS: &str = "agent:";
@@ -134,11 +134,11 @@ impl Show {
     /// Makes title and body of an open pull request be these. What makes it a draft is a person's.
     async fn update(&self, found: &RawPull, title: &str, body: &str) -> Result<(), Error> {
         let title = match (found.draft, draft_prefix(&found.title)) {
-            (false, _) => capped_title("", title),
-            (true, Some(prefix)) => capped_title(prefix, title),
+            (false, _) => title.to_owned(),
+            (true, Some(prefix)) => format!("{prefix}{title}"),
             // A prefix that this server alone knows.
             (true, None) if found.title.ends_with(title) => found.title.clone(),
-            (true, None) => capped_title(DRAFT, title),
+            (true, None) => format!("{DRAFT}{title}"),
         };
         if found.title == title && found.body == body {
             return Ok(());
@@ -333,7 +333,7 @@ impl Forge for Show {
             });
         };
         let (title, body) = (
-            plain_title(pull.title),
+            capped_title(&plain_title(pull.title)),
             capped(&format!("{}\n{}", marker(place.task, None), pull.body)),
         );
         let located = |number, location| Pull {
@@ -368,7 +368,7 @@ impl Forge for Show {
         };
         let prefix = if pull.draft { DRAFT } else { "" };
         let new = json!({
-            "head": pull.branch, "base": base, "title": capped_title(prefix, &title), "body": body,
+            "head": pull.branch, "base": base, "title": format!("{prefix}{title}"), "body": body,
         });
         let what = format!("a pull request for `{}`", pull.branch);
         let made = self
@@ -507,13 +507,19 @@ fn plain_title(title: &str) -> String {
     }
 }
 
-fn capped_title(prefix: &str, title: &str) -> String {
-    if prefix.chars().count() + title.chars().count() <= TITLE_MAX {
-        return format!("{prefix}{title}");
+fn capped_title(title: &str) -> String {
+    let width = |c: char| if u32::from(c) > 255 { 2 } else { 1 };
+    if title.chars().map(width).sum::<usize>() <= TITLE_MAX {
+        return title.to_owned();
     }
-    let room = TITLE_MAX - 1 - prefix.chars().count().min(TITLE_MAX - 1);
-    let cut: String = title.chars().take(room).collect();
-    format!("{prefix}{}…", cut.trim_end())
+    let mut left = TITLE_MAX - width('…');
+    let fits = |c: &char| {
+        let room = left.checked_sub(width(*c));
+        left = room.unwrap_or(0);
+        room.is_some()
+    };
+    let cut: String = title.chars().take_while(fits).collect();
+    format!("{}…", cut.trim_end())
 }
 
 #[cfg(test)]
@@ -537,12 +543,12 @@ mod tests {
 
     #[test]
     fn a_long_title_is_cut_to_what_the_forge_keeps() {
-        let title = capped_title(DRAFT, &"🦀".repeat(1_000));
-        assert_eq!(title.chars().count(), TITLE_MAX);
-        assert!(title.starts_with("WIP: 🦀") && title.ends_with("🦀…"));
         assert_eq!(
-            capped_title("", &"x".repeat(TITLE_MAX)),
-            "x".repeat(TITLE_MAX)
+            capped_title(&"🦀".repeat(1_000)),
+            format!("{}…", "🦀".repeat(119))
         );
+        let fits = "x".repeat(TITLE_MAX);
+        assert_eq!(capped_title(&fits), fits);
+        assert_eq!(capped_title(&format!("{fits}x")).chars().count(), 239);
     }
 }
