@@ -10,6 +10,7 @@ mod rights;
 mod shape;
 mod show;
 mod talk;
+mod title;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
