@@ -10,8 +10,10 @@ mod rights;
 mod shape;
 mod show;
 mod talk;
+mod title;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -248,8 +250,8 @@ impl Service for Gitea {
                 raws => raws?,
             };
             for raw in raws {
-                if !found.contains_key(&raw.id) {
-                    found.insert(raw.id, self.home.repository(raw).await?);
+                if let Entry::Vacant(place) = found.entry(raw.id) {
+                    place.insert(self.home.repository(raw).await?);
                 }
             }
         }

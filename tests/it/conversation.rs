@@ -92,7 +92,7 @@ async fn an_issue_is_read_with_what_was_done_to_it(world: &dyn People) {
     world.assign(number, Some(&bot)).await;
     let thread = talk.thread(number).await.unwrap();
     assert_eq!(thread.labels, ["agent"]);
-    assert_eq!(thread.assignees, [bot.clone()]);
+    assert_eq!(thread.assignees, [bot.as_str()]);
     world.assign(number, None).await;
     world.rename(number, "No input").await;
     world.close(number).await;

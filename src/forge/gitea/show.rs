@@ -13,21 +13,12 @@ use super::super::{
 };
 use super::ours::{begins, capped};
 use super::shape::{RawEntry, RawIssue, RawLabel, RawPull, account};
+use super::title::{DRAFT, capped_title, draft_prefix, plain_title};
 use super::{CAPABILITIES, Repo, rights};
 use crate::domain::ident::{CommitId, TaskId};
 use crate::domain::policy::Right;
 use crate::domain::report::CheckReport;
 use crate::domain::task::Pull;
-
-/// Beginnings of titles that make a draft, in small letters: Gitea's own, and those of others that servers are
-/// configured to know.
-const DRAFT_PREFIXES: &[&str] = &["wip:", "[wip]", "draft:", "[draft]"];
-
-/// What a draft of ours begins with.
-const DRAFT: &str = "WIP: ";
-
-/// Most characters of a title.
-const TITLE_MAX: usize = 255;
 
 /// Beginning of our labels, where no label says it.
 const LABELS: &str = "agent:";
@@ -134,11 +125,11 @@ impl Show {
     /// Makes title and body of an open pull request be these. What makes it a draft is a person's.
     async fn update(&self, found: &RawPull, title: &str, body: &str) -> Result<(), Error> {
         let title = match (found.draft, draft_prefix(&found.title)) {
-            (false, _) => capped_title("", title),
-            (true, Some(prefix)) => capped_title(prefix, title),
+            (false, _) => title.to_owned(),
+            (true, Some(prefix)) => format!("{prefix}{title}"),
             // A prefix that this server alone knows.
             (true, None) if found.title.ends_with(title) => found.title.clone(),
-            (true, None) => capped_title(DRAFT, title),
+            (true, None) => format!("{DRAFT}{title}"),
         };
         if found.title == title && found.body == body {
             return Ok(());
@@ -333,7 +324,7 @@ impl Forge for Show {
             });
         };
         let (title, body) = (
-            plain_title(pull.title),
+            capped_title(&plain_title(pull.title)),
             capped(&format!("{}\n{}", marker(place.task, None), pull.body)),
         );
         let located = |number, location| Pull {
@@ -368,7 +359,7 @@ impl Forge for Show {
         };
         let prefix = if pull.draft { DRAFT } else { "" };
         let new = json!({
-            "head": pull.branch, "base": base, "title": capped_title(prefix, &title), "body": body,
+            "head": pull.branch, "base": base, "title": format!("{prefix}{title}"), "body": body,
         });
         let what = format!("a pull request for `{}`", pull.branch);
         let made = self
@@ -481,68 +472,5 @@ impl Forge for Show {
             Err(Error::Gone { .. }) => Ok(()),
             done => done,
         }
-    }
-}
-
-/// What makes `title` a draft, with the blanks after it.
-fn draft_prefix(title: &str) -> Option<&str> {
-    let found = DRAFT_PREFIXES.iter().find(|prefix| {
-        title
-            .get(..prefix.len())
-            .is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
-    })?;
-    let rest = title.get(found.len()..)?;
-    title.get(..title.len() - rest.trim_start().len())
-}
-
-/// `title` without anything that would make it a draft: whether it is one is not the title's to say.
-fn plain_title(title: &str) -> String {
-    let mut title = title.trim();
-    while let Some(prefix) = draft_prefix(title) {
-        title = title.get(prefix.len()..).unwrap_or_default();
-    }
-    match title {
-        "" => "(no title)".to_owned(),
-        title => title.to_owned(),
-    }
-}
-
-fn capped_title(prefix: &str, title: &str) -> String {
-    if prefix.chars().count() + title.chars().count() <= TITLE_MAX {
-        return format!("{prefix}{title}");
-    }
-    let room = TITLE_MAX - 1 - prefix.chars().count().min(TITLE_MAX - 1);
-    let cut: String = title.chars().take(room).collect();
-    format!("{prefix}{}…", cut.trim_end())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_title_says_nothing_about_drafts_however_it_begins() {
-        for (title, plain, prefix) in [
-            ("Fix it", "Fix it", None),
-            ("WIP: Fix it", "Fix it", Some("WIP: ")),
-            ("[wip]Fix it", "Fix it", Some("[wip]")),
-            ("wip: [Draft] WIP:Fix it", "Fix it", Some("wip: ")),
-            ("WIP: ", "(no title)", Some("WIP: ")),
-            ("Über", "Über", None),
-        ] {
-            assert_eq!(plain_title(title), plain, "{title:?}");
-            assert_eq!(draft_prefix(title), prefix, "{title:?}");
-        }
-    }
-
-    #[test]
-    fn a_long_title_is_cut_to_what_the_forge_keeps() {
-        let title = capped_title(DRAFT, &"🦀".repeat(1_000));
-        assert_eq!(title.chars().count(), TITLE_MAX);
-        assert!(title.starts_with("WIP: 🦀") && title.ends_with("🦀…"));
-        assert_eq!(
-            capped_title("", &"x".repeat(TITLE_MAX)),
-            "x".repeat(TITLE_MAX)
-        );
     }
 }

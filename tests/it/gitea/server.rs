@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     /// A token of the site's administrator that may do everything.
     pub(crate) admin: String,
-    /// When it is closed, by whatever end of this process, the shell behind it ends Gitea and removes the folder.
-    _alive: std::process::ChildStdin,
+    /// When its input is closed, by whatever end of this process, the shell ends Gitea and removes the folder.
+    _shell: Child,
 }
 
 static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
@@ -99,7 +99,7 @@ fn start() -> Result<Server, String> {
     }
 
     // The shell ends when this process does, however that ends, and takes everything along.
-    let mut shell = Command::new("sh")
+    let shell = Command::new("sh")
         .args([
             "-c",
             r#"
@@ -124,7 +124,6 @@ fn start() -> Result<Server, String> {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let alive = shell.stdin.take().unwrap();
     let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
 
     let started = Instant::now();
@@ -168,7 +167,7 @@ fn start() -> Result<Server, String> {
     Ok(Server {
         url: format!("http://127.0.0.1:{port}"),
         admin: String::from_utf8(token.stdout).unwrap().trim().to_owned(),
-        _alive: alive,
+        _shell: shell,
     })
 }
 
