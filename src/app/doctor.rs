@@ -3,6 +3,8 @@
 //! Looking is apart from judging: what was seen goes into small pure functions, one per group, so that each line
 //! can be read in a test. Groups that need a forge are added by whoever knows the forge, as more [`Line`]s.
 
+pub mod alive;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
