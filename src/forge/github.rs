@@ -20,6 +20,7 @@ mod api;
 mod checks;
 mod comments;
 mod fit;
+mod granted;
 mod graph;
 mod pace;
 mod pulls;

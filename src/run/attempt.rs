@@ -141,12 +141,8 @@ async fn tries(
         let (tree, by_hand) = by_hand::split(bench, task, collected.tree, &parent).await?;
         // A round that changes nothing would be published as an answer to a review.
         if task.pull.is_some() && work.is_tree_of(&parent, &tree).await? {
-            let message = "the agent ended this round without changing any file that counts";
-            return Err(failed(
-                FailureClass::NoChange,
-                message.to_owned(),
-                heard.last_words,
-            ));
+            let message = "the agent ended this round without changing any file that counts".into();
+            return Err(failed(FailureClass::NoChange, message, heard.last_words));
         }
         let head = work
             .commit(

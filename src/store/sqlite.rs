@@ -365,18 +365,14 @@ impl Store for Sqlite {
     }
 
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
-        let found = sqlx::query_as(sql::JOURNAL)
-            .bind(task.0)
-            .fetch_all(&self.readers)
-            .await?;
+        let lines = sqlx::query_as(sql::JOURNAL).bind(task.0);
+        let found = lines.fetch_all(&self.readers).await?;
         found.into_iter().map(rows::journal_line).collect()
     }
 
     async fn jobs(&self, task: TaskId) -> Result<Vec<Job>, StoreError> {
-        let found = sqlx::query_as(sql::JOBS)
-            .bind(task.0)
-            .fetch_all(&self.readers)
-            .await?;
+        let jobs = sqlx::query_as(sql::JOBS).bind(task.0);
+        let found = jobs.fetch_all(&self.readers).await?;
         found.into_iter().map(rows::job).collect()
     }
 
@@ -427,8 +423,8 @@ impl Store for Sqlite {
     }
 
     async fn artifact(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        let (files, digest) = (self.files.clone(), digest.clone());
-        blocking(move || files.read(&digest)).await
+        let (files, sha256) = (self.files.clone(), digest.clone());
+        blocking(move || files.read(&sha256)).await
     }
 
     fn artifact_path(&self, digest: &Digest) -> PathBuf {

@@ -16,7 +16,7 @@ use super::api::{Ask, Line, Method, part};
 use super::repo::Repo;
 use super::show::Shown;
 use super::talk::Talk;
-use super::{Auth, Hub, Installed, Key, open, wire};
+use super::{Auth, Hub, Installed, Key, granted, open, wire};
 use crate::domain::ident::Time;
 use crate::domain::policy::{ActorKind, Right};
 
@@ -135,12 +135,12 @@ impl Hub {
         })
     }
 
-    async fn app(self: &Arc<Self>) -> Result<wire::App, Error> {
+    async fn app(self: &Arc<Self>) -> Result<granted::App, Error> {
         let ask = Ask {
             what: "the App",
             needs: "the App's own key",
         };
-        let app: wire::App = self.line().get("/app", ask).await?;
+        let app: granted::App = self.line().get("/app", ask).await?;
         // Set already is the same page.
         let _ = self.settings.set(self.page_of(&app));
         Ok(app)
@@ -152,7 +152,7 @@ impl Hub {
         id.await.copied()
     }
 
-    fn page_of(&self, app: &wire::App) -> String {
+    fn page_of(&self, app: &granted::App) -> String {
         let web = &self.base.web;
         let owner = app.owner.as_ref();
         let organisation = owner
@@ -164,14 +164,14 @@ impl Hub {
         }
     }
 
-    async fn installations(self: &Arc<Self>) -> Result<Vec<wire::Installation>, Error> {
+    async fn installations(self: &Arc<Self>) -> Result<Vec<granted::Installation>, Error> {
         let ask = Ask {
             what: "the App's installations",
             needs: "metadata: read",
         };
-        let all: Vec<wire::Installation> =
+        let all: Vec<granted::Installation> =
             self.line().list("/app/installations", None, ask).await?;
-        let usable = |one: &wire::Installation| one.suspended_at.is_none();
+        let usable = |one: &granted::Installation| one.suspended_at.is_none();
         Ok(all.into_iter().filter(usable).collect())
     }
 
@@ -304,7 +304,7 @@ impl Hub {
             let path = format!("/repositories/{id}/installation");
             answer = line.send(Method::Get, &path, None).await?;
         }
-        let found: wire::Installation = line.done(answer, &[200], ask)?.read(ask)?;
+        let found: granted::Installation = line.done(answer, &[200], ask)?.read(ask)?;
         if found.suspended_at.is_some() {
             return Err(Error::NotPermitted {
                 what: format!("{what} (the App's installation is suspended)"),
@@ -378,7 +378,7 @@ impl Hub {
             };
             return Err(self.no_token(key, &answer));
         }
-        let token: wire::Token = line.done(answer, &[201], ask)?.read(ask)?;
+        let token: granted::Token = line.done(answer, &[201], ask)?.read(ask)?;
         Ok(SecretString::from(token.token))
     }
 
@@ -392,22 +392,27 @@ impl Hub {
             needs: "the App's own key",
         };
         let line = self.line();
-        let mut attempts: Vec<wire::Delivery> = Vec::new();
+        let mut attempts: Vec<granted::Delivery> = Vec::new();
         let mut unread = None;
-        line.pages("/app/hook/deliveries", None, ask, |one: wire::Delivery| {
-            match wire::time(&one.delivered_at) {
-                // Newest first: from here on all are older.
-                Ok(at) if at < since => return ControlFlow::Break(()),
-                Ok(_) => attempts.push(one),
-                Err(error) => unread = Some(error),
-            }
-            ControlFlow::Continue(())
-        })
+        line.pages(
+            "/app/hook/deliveries",
+            None,
+            ask,
+            |one: granted::Delivery| {
+                match wire::time(&one.delivered_at) {
+                    // Newest first: from here on all are older.
+                    Ok(at) if at < since => return ControlFlow::Break(()),
+                    Ok(_) => attempts.push(one),
+                    Err(error) => unread = Some(error),
+                }
+                ControlFlow::Continue(())
+            },
+        )
         .await?;
         if let Some(error) = unread {
             return Err(error);
         }
-        let taken = |one: &wire::Delivery| {
+        let taken = |one: &granted::Delivery| {
             one.status_code
                 .is_some_and(|code| (200..300).contains(&code))
         };
