@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod acts;
 mod by_hand;
 mod conversation;
 mod crash;

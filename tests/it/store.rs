@@ -271,6 +271,7 @@ macro_rules! conformance {
     };
 }
 
+mod acts;
 mod hooks;
 
 conformance! { sqlite: super::World::sqlite();

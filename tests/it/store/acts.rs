@@ -1,0 +1,160 @@
+//! What is known of forges, in the store: acts are consumed once, cursors never go back, the referee's queue.
+
+use super::*;
+use prentice::store::{ActKey, ActKind, Question, RepositoryKey};
+
+conformance! { sqlite: super::super::World::sqlite();
+    an_act_is_taken_up_until_it_is_settled_and_never_again
+    the_same_number_of_another_kind_or_repository_is_another_act
+    a_repository_is_seen_from_its_first_look_and_its_cursor_never_goes_back
+    outcomes_are_counted_by_actor_and_time
+    a_note_is_found_again_and_replaced
+    the_referee_takes_the_oldest_question_and_answers_it_once
+    a_newer_question_takes_the_place_of_the_older
+}
+
+fn repository(id: i64) -> RepositoryKey {
+    RepositoryKey {
+        forge: "main".to_owned(),
+        id,
+    }
+}
+
+fn act(kind: ActKind, act: i64) -> ActKey {
+    ActKey {
+        repository: repository(7),
+        kind,
+        act,
+    }
+}
+
+async fn an_act_is_taken_up_until_it_is_settled_and_never_again(w: World) {
+    let store = w.open().await;
+    let key = act(ActKind::Entry, 5);
+    assert!(store.take_up(&key, 3, "dana").await.unwrap());
+    // The process ended before it was settled.
+    assert!(store.take_up(&key, 3, "dana").await.unwrap());
+    assert_eq!(store.unsettled(&repository(7)).await.unwrap(), [3]);
+    store.settle(&key, "started").await.unwrap();
+    assert!(!store.take_up(&key, 3, "dana").await.unwrap());
+    assert_eq!(store.unsettled(&repository(7)).await.unwrap(), [0; 0]);
+    let again = w.open().await;
+    assert!(!again.take_up(&key, 3, "dana").await.unwrap());
+}
+
+async fn the_same_number_of_another_kind_or_repository_is_another_act(w: World) {
+    let store = w.open().await;
+    store.take_up(&act(ActKind::Entry, 5), 3, "").await.unwrap();
+    store.settle(&act(ActKind::Entry, 5), "x").await.unwrap();
+    for other in [
+        act(ActKind::Comment, 5),
+        act(ActKind::Review, 5),
+        ActKey {
+            repository: repository(8),
+            ..act(ActKind::Entry, 5)
+        },
+    ] {
+        assert!(store.take_up(&other, 3, "").await.unwrap(), "{other:?}");
+    }
+}
+
+async fn a_repository_is_seen_from_its_first_look_and_its_cursor_never_goes_back(w: World) {
+    let store = w.open().await;
+    let first = store
+        .see_repository(&repository(7), "dana/thing")
+        .await
+        .unwrap();
+    assert_eq!(first.first_seen, first.looked_until);
+    w.clock.pass(60);
+    let later = first.looked_until.plus_secs(30);
+    store.looked(&repository(7), later).await.unwrap();
+    store
+        .looked(&repository(7), first.first_seen)
+        .await
+        .unwrap();
+    let again = store
+        .see_repository(&repository(7), "dana/renamed")
+        .await
+        .unwrap();
+    assert_eq!(again.first_seen, first.first_seen);
+    assert_eq!(again.looked_until, later);
+}
+
+async fn outcomes_are_counted_by_actor_and_time(w: World) {
+    let store = w.open().await;
+    let seen = store
+        .see_repository(&repository(7), "dana/thing")
+        .await
+        .unwrap();
+    for (number, actor) in [(1, "eve"), (2, "eve"), (3, "rae")] {
+        let key = act(ActKind::Comment, number);
+        store.take_up(&key, 1, actor).await.unwrap();
+        store.settle(&key, "answered").await.unwrap();
+        w.clock.pass(10);
+    }
+    let count = async |actor: &str, since| {
+        let counted = store.settled_since(&repository(7), actor, "answered", since);
+        counted.await.unwrap()
+    };
+    let start = seen.first_seen;
+    assert_eq!(count("eve", start).await, 2);
+    assert_eq!(count("", start).await, 3);
+    assert_eq!(count("eve", start.plus_secs(5)).await, 1);
+    assert_eq!(count("dana", start).await, 0);
+}
+
+async fn a_note_is_found_again_and_replaced(w: World) {
+    let store = w.open().await;
+    assert_eq!(store.note(&repository(7), "T-1").await.unwrap(), None);
+    store.keep_note(&repository(7), "T-1", 40).await.unwrap();
+    store.keep_note(&repository(7), "T-1", 41).await.unwrap();
+    assert_eq!(store.note(&repository(7), "T-1").await.unwrap(), Some(41));
+    assert_eq!(store.note(&repository(8), "T-1").await.unwrap(), None);
+}
+
+fn question(w: &World, pull: i64, digit: char) -> Question {
+    Question {
+        repository: repository(7),
+        pull,
+        head: digit.to_string().repeat(40).parse().unwrap(),
+        base_branch: "main".to_owned(),
+        asker: "dana".to_owned(),
+        asked_at: prentice::store::Clock::now(w.clock.as_ref()),
+    }
+}
+
+async fn the_referee_takes_the_oldest_question_and_answers_it_once(w: World) {
+    let store = w.open().await;
+    assert_eq!(store.begin_verdict().await.unwrap(), None);
+    assert_eq!(store.ask_verdict(question(&w, 1, 'a')).await.unwrap(), 0);
+    w.clock.pass(1);
+    assert_eq!(store.ask_verdict(question(&w, 2, 'b')).await.unwrap(), 1);
+    let begun = store.begin_verdict().await.unwrap().unwrap();
+    assert_eq!((begun.question.pull, begun.attempts), (1, 1));
+    store.hand_back_verdict(&begun.question).await.unwrap();
+    let again = store.begin_verdict().await.unwrap().unwrap();
+    assert_eq!((again.question.pull, again.attempts), (1, 2));
+    // Killed: begun anew by the next start.
+    store.requeue_verdicts().await.unwrap();
+    let begun = store.begin_verdict().await.unwrap().unwrap();
+    assert_eq!((begun.question.pull, begun.attempts), (1, 3));
+    assert!(store.answer_verdict(&begun.question, "good").await.unwrap());
+    assert!(!store.answer_verdict(&begun.question, "bad").await.unwrap());
+    let other = store.begin_verdict().await.unwrap().unwrap();
+    assert_eq!(other.question.pull, 2);
+    assert_eq!(store.begin_verdict().await.unwrap(), None);
+}
+
+async fn a_newer_question_takes_the_place_of_the_older(w: World) {
+    let store = w.open().await;
+    store.ask_verdict(question(&w, 1, 'a')).await.unwrap();
+    let old = store.begin_verdict().await.unwrap().unwrap();
+    // Asked again about the same commit while it runs: the running one answers.
+    store.ask_verdict(question(&w, 1, 'a')).await.unwrap();
+    assert_eq!(store.begin_verdict().await.unwrap(), None);
+    store.ask_verdict(question(&w, 1, 'b')).await.unwrap();
+    assert!(!store.answer_verdict(&old.question, "good").await.unwrap());
+    let new = store.begin_verdict().await.unwrap().unwrap();
+    assert_eq!(new.question.head, question(&w, 1, 'b').head);
+    assert_eq!(new.attempts, 1);
+}
