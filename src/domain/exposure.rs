@@ -487,7 +487,20 @@ jobs:
   c: { environment: x }
   d: { permissions: { contents: write } }
 ";
-        insta::assert_snapshot!(told(&[file("ci.yml", text)]), @"");
+        insta::assert_snapshot!(told(&[file("ci.yml", text)]), @"
+        ci.yml:2 gives its token write
+        ci.yml:5 runs in an environment, whose secrets it has
+        ci.yml:8 gives its token write
+        ci.yml:12 uses `secrets.IN_A_SCRIPT`
+        ci.yml:14 uses `secrets.npm_token`
+        ci.yml:15 uses `secrets.DEPLOY`
+        ci.yml:16 uses secrets by a name that is not known
+        ci.yml:17 uses secrets by a name that is not known
+        ci.yml:19 calls a workflow of another repository, of which nothing is known
+        ci.yml:20 hands on secrets
+        ci.yml:21 runs in an environment, whose secrets it has
+        ci.yml:22 gives its token write
+        ");
     }
 
     #[test]
@@ -522,7 +535,7 @@ jobs:
             file("b.yml", called),
             file("c.yaml", last),
         ];
-        insta::assert_snapshot!(told(&files), @"");
+        insta::assert_snapshot!(told(&files), @"c.yaml:4 runs in an environment, whose secrets it has");
         assert_eq!(told(&files[1..]), "");
     }
 
@@ -532,7 +545,10 @@ jobs:
         odd.1 = b"on: workflow_dispatch\n\xff".to_vec();
         let long = file("long.yml", &" ".repeat(FILE_MAX + 1));
         let script = file("run.sh", "secrets.X");
-        insta::assert_snapshot!(told(&[odd, long, script]), @"");
+        insta::assert_snapshot!(told(&[odd, long, script]), @"
+        long.yml too long to be read
+        odd.yml not text, so nothing is known of it
+        ");
         let many: Vec<_> = (0..=FILES_MAX)
             .map(|n| file(&format!("{n}.yml"), "on: x"))
             .collect();

@@ -310,10 +310,26 @@ fn the_pull_request_shows_the_patch_and_says_that_nothing_judged_it() {
         let from = body.split("### To be applied by hand").nth(1).unwrap();
         from.split("### Risks").next().unwrap().trim().to_owned()
     };
-    insta::assert_snapshot!(section(&pull_body(&task, &voice)), @"");
+    insta::assert_snapshot!(section(&pull_body(&task, &voice)), @"
+    The agent also changed 1 workflow file, which I may not publish. That is **no part of this pull request**: no gate judged it and no check ran on it. If it is right, apply the patch (`git apply`) with an account that may change workflows.
+
+    - `.github/workflows/ci.yml`
+
+    <details><summary>The patch</summary>
+
+    ````text
+    --- a/x
+    +++ b/x
+    @@ -1 +1 @@
+    -```
+    +@dana fixes #1
+    ````
+
+    </details>
+    ");
     let line = status(&task, NOW, &voice);
     let line = line.lines().find(|line| line.contains("also changed"));
-    insta::assert_snapshot!(line.unwrap(), @"");
+    insta::assert_snapshot!(line.unwrap(), @"The agent also changed 1 workflow file, which I may not publish: the patch for a person to apply stands in pull request #57.");
     let partly = with(task.clone(), |task| {
         let result = &mut task.revision.as_mut().unwrap().result;
         result.by_hand.as_mut().unwrap().whole = false;

@@ -349,7 +349,7 @@ fn by_hand(page: &mut Page, result: &RunResult) {
         return;
     };
     page.add(&format!(
-        "### To be applied by hand\n\nThe agent also changed {}, which I may not publish. They are **no part of this pull request**: no gate judged them and no check ran on them. If they are right, apply the patch (`git apply`) with an account that may change workflows.",
+        "### To be applied by hand\n\nThe agent also changed {}, which I may not publish. That is **no part of this pull request**: no gate judged it and no check ran on it. If it is right, apply the patch (`git apply`) with an account that may change workflows.",
         count(by_hand.files.len() + by_hand.files_left_out, "workflow file", "workflow files")
     ));
     let files: Vec<String> = by_hand
