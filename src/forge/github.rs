@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `api` | one request: sent, limited, judged |
 //! | `pace` | how fast may be asked |
-//! | `wire` | what GitHub answers, as far as it is read |
+//! | `wire`, `wire_pull` | what GitHub answers, as far as it is read |
 //! | `graph` | the GraphQL documents |
 //! | `repo` | one repository: what both faces of it need |
 //! | `comments`, `pulls`, `checks` | find-or-create of each |
@@ -29,6 +29,7 @@ mod service;
 mod show;
 mod talk;
 mod wire;
+mod wire_pull;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -131,11 +131,8 @@ impl Description {
         match &route.body {
             None if !body.is_empty() => wrong.push("a body where none is known".to_owned()),
             None => {}
-            Some(_) if body.is_empty() => {
-                if route.body_required {
-                    wrong.push("no body".to_owned());
-                }
-            }
+            Some(_) if body.is_empty() && route.body_required => wrong.push("no body".to_owned()),
+            Some(_) if body.is_empty() => {}
             Some(schema) => match serde_json::from_slice::<Value>(body) {
                 Err(error) => wrong.push(format!("the body is no JSON: {error}")),
                 Ok(value) => {
