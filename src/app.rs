@@ -9,6 +9,7 @@ mod earlier;
 mod error;
 mod local;
 mod looker;
+mod out_of_reach;
 mod prepare;
 mod referee;
 mod remote;

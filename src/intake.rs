@@ -376,8 +376,9 @@ impl Scene<'_> {
         Voice::forge(self.settings().trigger.prefix)
     }
 
+    /// Forges tell whole seconds, so what is of the second of the first look is not old.
     fn is_old(&self, at: Time) -> bool {
-        at < self.served.read.first_seen
+        at.plus_secs(1) <= self.served.read.first_seen
     }
 }
 

@@ -1,26 +1,24 @@
 //! Forges as the server file and the environment name them.
 
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
+use super::credential::read_credential;
 use super::{App, AppError, Said};
-use crate::config::{
-    self, CREDENTIAL_MAX_BYTES, CredentialFile, Credentials, ForgeKind, ForgeSettings,
-};
+use crate::config::{self, Credentials, Env, ForgeKind, ForgeSettings};
 use crate::forge::{self, Service};
 
 impl App {
-    /// The service of a configured forge, and what it signs its deliveries with.
+    /// The service of a configured forge, and what it signs its deliveries with. Its credentials are put into `env` as
+    /// if variables held them: what stands there is looked for in everything that leaves. No program is given any of it.
     ///
     /// # Errors
     /// [`AppError::Auth`] where a credential is missing or cannot be used.
     pub(super) fn connect(
         &self,
         forge: &ForgeSettings,
+        env: &mut Env,
     ) -> Result<(Arc<dyn Service>, Option<SecretString>), AppError> {
         let found = self.credentials(forge)?;
         let lacks = found.lacks(forge);
@@ -30,6 +28,11 @@ impl App {
         for warning in &found.warnings {
             tracing::warn!(forge = forge.name, "{warning}");
         }
+        let known = [&found.token, &found.webhook_secret, &found.signing_key];
+        for (at, secret) in known.into_iter().flatten().enumerate() {
+            let name = format!("CREDENTIAL_{at}_TOKEN_OF_{}", forge.name);
+            env.insert(name, secret.expose_secret().to_owned());
+        }
         let secret = found.webhook_secret.clone();
         let service = service(forge, found)
             .map_err(|why| AppError::Auth(Said::plain(format!("forge {}: {why}", forge.name))))?;
@@ -37,7 +40,7 @@ impl App {
     }
 
     fn credentials(&self, forge: &ForgeSettings) -> Result<Credentials, AppError> {
-        config::credentials(forge, &self.env, &read)
+        config::credentials(forge, &self.env, &read_credential)
             .map_err(|why| AppError::Auth(Said::plain(why.to_string())))
     }
 }
@@ -62,18 +65,4 @@ fn service(forge: &ForgeSettings, found: Credentials) -> Result<Arc<dyn Service>
             forge::github_app(&forge.name, base_url, u64::from(forge.app_id), &key)
         }
     }
-}
-
-/// One byte more than is allowed is read at most, which says that it is too large.
-fn read(path: &Path) -> std::io::Result<CredentialFile> {
-    let file = std::fs::File::open(path)?;
-    let mode = file.metadata()?.permissions().mode();
-    let mut content = Vec::new();
-    let most = u64::try_from(CREDENTIAL_MAX_BYTES).unwrap_or(u64::MAX);
-    file.take(most.saturating_add(1))
-        .read_to_end(&mut content)?;
-    Ok(CredentialFile {
-        content: Box::new(content).into(),
-        mode,
-    })
 }

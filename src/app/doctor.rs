@@ -117,7 +117,8 @@ const EARLIEST: Time = Time(1_767_225_600_000);
 /// 2100-01-01: no clock that is right shows more.
 const LATEST: Time = Time(4_102_444_800_000);
 
-/// Everything that can be found out without a forge. `quick` leaves out what starts a sandbox.
+/// Everything that can be found out without a forge. `quick` leaves out what starts a sandbox, and asks the
+/// server instead, where there should be one.
 pub async fn doctor(env: &Env, config: Option<&Path>, quick: bool) -> Vec<Line> {
     let mut lines = vec![program()];
     let settings = server_settings(env, config);
@@ -155,7 +156,12 @@ pub async fn doctor(env: &Env, config: Option<&Path>, quick: bool) -> Vec<Line> 
     if let Ok(store) = opened {
         store.close().await;
     }
-    if !quick {
+    if quick {
+        // A health check is of a server; one without a forge does not listen.
+        if !server.forges.is_empty() {
+            lines.push(alive::serving(&server.listen).await);
+        }
+    } else {
         lines.extend(sandbox_lines(probe(&data, env).await));
     }
     lines

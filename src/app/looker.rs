@@ -228,7 +228,7 @@ impl Looker {
     }
 
     /// Reads which repositories there are, and how they are called now.
-    async fn refresh(&self) -> Result<(), Trouble> {
+    pub(super) async fn refresh(&self) -> Result<(), Trouble> {
         let service: &dyn Service = self.intake.service().as_ref();
         let found: Vec<Repository> = service.repositories(&self.allowed).await?;
         let mut served = BTreeMap::new();

@@ -48,10 +48,11 @@ impl App {
             facts.method.name(),
             facts.limits.name()
         ));
+        let mut machine = self.machine();
         let mut connected = BTreeMap::new();
         let mut doors = Vec::new();
         for forge in &self.server.forges {
-            let (service, secret) = self.connect(forge)?;
+            let (service, secret) = self.connect(forge, &mut machine.env)?;
             let us = service
                 .whoami()
                 .await
@@ -77,12 +78,26 @@ impl App {
             };
             connected.insert(forge.name.clone(), one);
         }
-        let machine = self.machine();
         let ceilings = (self.server.clone(), self.server_origins.clone());
         let forges = Arc::new(Forges::new(machine, connected, ceilings));
         let worker = self.worker_in(lock, forges.clone());
         self.store.recover(worker.lock()).await?;
 
+        let wake = Arc::new(Notify::new());
+        let is_mending = Arc::new(AtomicBool::new(false));
+        let mut woken = Vec::new();
+        let mut looking = Vec::new();
+        for forge in &self.server.forges {
+            let own = Arc::new(Notify::new());
+            let looker = self.looker(forge, &forges, &own)?;
+            // What is seen now counts from now on, so nobody is told that the server is there before.
+            let seen = looker.refresh().await;
+            seen.map_err(|why| {
+                AppError::Host(Said::plain(format!("forge {}: {why}", forge.name)))
+            })?;
+            woken.push(own);
+            looking.push(looker);
+        }
         let address = self.server.listen.clone();
         let listener = tokio::net::TcpListener::bind(&address)
             .await
@@ -95,13 +110,14 @@ impl App {
         if let Ok(address) = listener.local_addr() {
             say(&format!("listening on {address}"));
         }
-        let wake = Arc::new(Notify::new());
-        let is_mending = Arc::new(AtomicBool::new(false));
         let grace = Duration::from_secs(self.server.shutdown_grace_secs);
         let site = self.site(doors, &wake, &is_mending);
         let web = tokio::spawn(web::serve(listener, site, stop.clone(), grace));
-
         let mut lookers = JoinSet::new();
+        for looker in looking {
+            let stop = stop.clone();
+            lookers.spawn(async move { looker.work(&stop).await });
+        }
         let referee = Referee {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
@@ -109,14 +125,6 @@ impl App {
             told: self.told.clone(),
         };
         lookers.spawn(referee.work(stop.clone()));
-        let mut woken = Vec::new();
-        for forge in &self.server.forges {
-            let own = Arc::new(Notify::new());
-            let looker = self.looker(forge, &forges, &own)?;
-            woken.push(own);
-            let stop = stop.clone();
-            lookers.spawn(async move { looker.work(&stop).await });
-        }
         // A delivery wakes everybody: which forge it is of is in the store.
         let (stopped, waking) = (stop.clone(), Arc::clone(&wake));
         lookers.spawn(async move {

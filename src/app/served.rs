@@ -9,10 +9,12 @@ use async_trait::async_trait;
 
 use super::AppError;
 use super::local::{Machine, bench};
+use super::out_of_reach::NoRefs;
 use super::prepare::governing;
 use super::remote::{RemoteRefs, remote_error};
 use crate::agent::Agent;
 use crate::config::{Origins, Server};
+use crate::domain::exposure;
 use crate::domain::ident::{CommitId, RepoPath, TaskId};
 use crate::domain::owners::{self, Dialect, Owners};
 use crate::domain::report::{self, Voice};
@@ -223,14 +225,18 @@ impl World for Forges {
         let place = self.place(task)?;
         self.fetch_into(&place, Want::Commit(task.base.clone()))
             .await?;
-        Ok(bench(
+        let bench = bench(
             &self.machine.sandbox,
             (&self.machine.store, &self.machine.steps),
             place.mirror,
             self.toolchains(),
             self.scratch(task),
             &self.machine.env,
-        ))
+        );
+        Ok(Bench {
+            by_hand: exposure::WORKFLOW_FOLDERS,
+            ..bench
+        })
     }
 
     async fn fetch(&self, task: &Task, commit: &CommitId) -> Result<(), RunError> {
@@ -350,42 +356,6 @@ impl World for Forges {
 /// Largest file of code owners, and largest template.
 const OWNERS_CAP: u64 = 3 << 20;
 const TEMPLATE_CAP: u64 = 1 << 20;
-
-/// Branches of a repository that is out of reach.
-struct NoRefs(String);
-
-impl NoRefs {
-    fn refused<T>(&self) -> Result<T, forge::Error> {
-        Err(forge::Error::Invalid {
-            what: "the task branch".to_owned(),
-            why: self.0.clone(),
-        })
-    }
-}
-
-#[async_trait]
-impl forge::Refs for NoRefs {
-    async fn branch_head(&self, _: &str) -> Result<Option<CommitId>, forge::Error> {
-        self.refused()
-    }
-
-    async fn set_branch(
-        &self,
-        _: &str,
-        _: &CommitId,
-        _: Option<&CommitId>,
-    ) -> Result<(), forge::Error> {
-        self.refused()
-    }
-
-    async fn delete_branch(&self, _: &str, _: &CommitId) -> Result<(), forge::Error> {
-        self.refused()
-    }
-
-    async fn reaches(&self, _: &str, _: &CommitId) -> Result<bool, forge::Error> {
-        self.refused()
-    }
-}
 
 /// What intake asks about one forge.
 pub(super) struct ForgeDesk {

@@ -429,6 +429,7 @@ mod tests {
         sandbox.memory = "4GiB"
         sandbox.disk = "10GiB"
         sandbox.pids = 512
+        agents.default.command = []
         policy.timeout = "2h"
         policy.max_rounds = 10
         policy.cpus = 8.0

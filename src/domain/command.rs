@@ -599,7 +599,6 @@ mod tests {
         - `/agent status`: shows the state as it is now
         - `/agent approve [target]`: accepts exactly what is asked; never merges
         - `/agent reject [target | reason]`: with a target refuses that request and works on without it; else ends the task and cleans up
-        - `/agent take-over`: hands the branch to you; I do not push any more
         ");
         insta::assert_snapshot!(help(&Surface::Local, &valid(Place::Issue, StageWord::NeedsApproval), None), @"
         Valid here now:
@@ -613,7 +612,7 @@ mod tests {
           Needs `[trigger] allow` while proposed, else `[review] approve_min`. Works on both. Valid when proposed, needs-info, needs-approval, needs-review.
           Examples: `/agent approve`, `/agent approve r1`, `/agent approve b1`, `/agent approve 3f9a1c`, `/agent approve deps`
         ");
-        insta::assert_snapshot!(help(&Surface::Local, &[], Some(Verb::TakeOver)), @"`take-over` cannot be typed here.");
+        insta::assert_snapshot!(help(&Surface::Local, &[], Some(Verb::TakeOver)), @"Nothing can be done here now.");
         insta::assert_snapshot!(help(&forge(), &[], None), @"Nothing can be done here now.");
     }
 
@@ -632,8 +631,6 @@ mod tests {
         | `answer <text>` | on the issue | triage, or to have started the task | needs-info | answers the questions and continues |
         | `retry [--budget=2x] [--fresh]` | on both | triage; `--budget` `[review] approve_min` | failed, needs-info | tries again; `--fresh` ignores kept work |
         | `stop` | on both | triage, or to have started the task | queued, running | stops within 30 s and keeps the patch |
-        | `take-over` | on both | write | queued, running, needs-info, needs-approval, needs-review, failed | hands the branch to you; I do not push any more |
-        | `hand-back` | on both | write | taken-over | lets me go on from your head |
         ");
     }
 

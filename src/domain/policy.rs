@@ -459,8 +459,6 @@ mod tests {
             ),
             (Command::Fix { text: text() }, pull, Right::Write),
             (Command::Verify, pull, Right::Write),
-            (Command::TakeOver, issue, Right::Write),
-            (Command::HandBack, issue, Right::Write),
         ] {
             assert_eq!(
                 least(&command, place, StageWord::NeedsReview),
@@ -685,10 +683,7 @@ mod tests {
         assert_eq!(names(Right::None), [""; 0]);
         assert_eq!(names(Right::Read), ["help", "status"]);
         assert_eq!(names(Right::Triage), ["help", "status", "reject"]);
-        assert_eq!(
-            names(Right::Write),
-            ["help", "status", "approve", "reject", "take-over"]
-        );
+        assert_eq!(names(Right::Write), ["help", "status", "approve", "reject"]);
     }
 
     #[test]

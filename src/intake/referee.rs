@@ -28,10 +28,12 @@ impl Intake {
             asker: actor.login.clone(),
             asked_at: self.clock.now(),
         };
-        let before = self.store.ask_verdict(question.clone()).await?;
+        // Shown first: whoever works on questions edits the comment that is there then.
+        let before = self.store.waiting_verdicts().await?;
         let how = Refereeing::Queued { before };
         let asked = (&question, prefix, None);
         show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how).await?;
+        self.store.ask_verdict(question).await?;
         Ok(Answer::new(Reaction::Done, None, "asked the referee"))
     }
 }

@@ -37,8 +37,10 @@ pub struct Begun {
 #[async_trait]
 pub trait Verdicts: Send + Sync {
     /// Asks; what was asked before about this pull request is forgotten, unless it is the same head and not answered.
-    /// Gives how many wait before it.
-    async fn ask_verdict(&self, question: Question) -> Result<u64, StoreError>;
+    async fn ask_verdict(&self, question: Question) -> Result<(), StoreError>;
+
+    /// Questions that are not answered.
+    async fn waiting_verdicts(&self) -> Result<u64, StoreError>;
 
     /// At the start of the process that works on them: what a killed one had begun is queued again.
     async fn requeue_verdicts(&self) -> Result<(), StoreError>;
@@ -67,8 +69,7 @@ const ASK: &str = "insert into verdicts (forge, repository, pull, head, base_bra
      asked_at = case when verdicts.state = 'queued' then verdicts.asked_at else excluded.asked_at end, \
      state = 'queued', attempts = 0, outcome = null \
      where not (verdicts.state = 'running' and verdicts.head = excluded.head)";
-const BEFORE: &str = "select count(*) from verdicts where state <> 'done' and asked_at < \
-     (select asked_at from verdicts where forge = $1 and repository = $2 and pull = $3)";
+const WAITING: &str = "select count(*) from verdicts where state <> 'done'";
 const REQUEUE: &str = "update verdicts set state = 'queued' where state = 'running'";
 const BEGIN: &str = "update verdicts set state = 'running', attempts = attempts + 1 \
      where (forge, repository, pull) = (select forge, repository, pull from verdicts \
@@ -103,7 +104,7 @@ fn begun(row: BegunRow) -> Result<Begun, StoreError> {
 
 #[async_trait]
 impl Verdicts for Sqlite {
-    async fn ask_verdict(&self, question: Question) -> Result<u64, StoreError> {
+    async fn ask_verdict(&self, question: Question) -> Result<(), StoreError> {
         self.writer
             .write("verdict", move |c| {
                 Box::pin(async move {
@@ -118,16 +119,15 @@ impl Verdicts for Sqlite {
                         .bind(question.asked_at.0)
                         .execute(&mut *c)
                         .await?;
-                    let before: i64 = sqlx::query_scalar(BEFORE)
-                        .bind(&key.forge)
-                        .bind(key.id)
-                        .bind(question.pull)
-                        .fetch_one(c)
-                        .await?;
-                    Ok(before.unsigned_abs())
+                    Ok(())
                 })
             })
             .await
+    }
+
+    async fn waiting_verdicts(&self) -> Result<u64, StoreError> {
+        let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&self.readers).await?;
+        Ok(waiting.unsigned_abs())
     }
 
     async fn requeue_verdicts(&self) -> Result<(), StoreError> {

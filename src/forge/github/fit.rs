@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(
             end,
             [
-                "*Cut here: 17440 characters more than GitHub takes.*",
+                "*Cut here: 17473 characters more than GitHub takes.*",
                 "",
                 "</details>",
                 "",

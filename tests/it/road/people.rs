@@ -12,11 +12,7 @@ fn an_act_that_does_not_fit_says_what_is_true_and_what_is_possible_and_changes_n
     road.run(FIX).ends(0);
     let journal = road.journal("T-1");
     for (words, why) in [
-        (
-            &["approve", "T-1", "r1"][..],
-            "nothing waits for an approval",
-        ),
-        (&["approve", "T-1"], "nothing waits for an approval"),
+        (&["approve", "T-1", "r2"][..], "that is not what is asked"),
         (&["answer", "T-1", "defaults"], "nothing was asked"),
         (&["retry", "T-1"], "nothing failed"),
         (&["stop", "T-1"], "nothing is running"),
@@ -56,6 +52,21 @@ fn an_act_that_does_not_fit_says_what_is_true_and_what_is_possible_and_changes_n
             .ends(5)
             .says("there is no task T-9");
     }
+}
+
+#[test]
+fn a_published_result_can_be_approved_which_the_record_keeps() {
+    let road = Road::new();
+    road.run(FIX).ends(0);
+    road.prentice(&["tasks", "approve", "T-1", "r1"]).ends(0);
+    road.prentice(&["tasks", "show", "T-1"])
+        .ends(0)
+        .says("needs-review");
+    assert!(
+        road.journal("T-1").contains("approved"),
+        "{}",
+        road.journal("T-1")
+    );
 }
 
 #[test]

@@ -2,6 +2,24 @@
 
 use super::*;
 
+/// The owner approves, which marks the draft as ready.
+async fn ready(world: &World, number: i64) {
+    let (gitea, owner, repo) = (&world.gitea, &world.owner, &world.repo);
+    gitea
+        .review(owner, repo, number, "APPROVED", "good", &[])
+        .await;
+    world
+        .until("it is ready", 30, async || {
+            world.at(&format!("pulls/{number}")).await["draft"] == false
+        })
+        .await;
+}
+
+async fn approve_and_merge(world: &World, number: i64) {
+    ready(world, number).await;
+    world.gitea.merge(&world.owner, &world.repo, number).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_label_becomes_a_pull_request_with_evidence_that_a_person_merges() {
     let name = "a_label_becomes_a_pull_request";
@@ -123,6 +141,7 @@ async fn what_happened_while_the_server_was_away_is_found_by_its_sweep() {
     world.serve(AGENT).await;
     world.is_at(issue, "needs-review").await;
     let number = world.pulls().await[0]["number"].as_i64().unwrap();
+    ready(&world, number).await;
     world.kill();
     world.gitea.merge(&world.owner, &world.repo, number).await;
     world.serve(AGENT).await;
@@ -139,7 +158,7 @@ async fn polling_alone_comes_to_the_same_end() {
     let issue = world.labelled().await;
     world.is_at(issue, "needs-review").await;
     let number = world.pulls().await[0]["number"].as_i64().unwrap();
-    world.gitea.merge(&world.owner, &world.repo, number).await;
+    approve_and_merge(&world, number).await;
     world.is_at(issue, "merged").await;
 }
 
