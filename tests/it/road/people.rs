@@ -62,10 +62,10 @@ fn a_published_result_can_be_approved_which_the_record_keeps() {
     road.prentice(&["tasks", "show", "T-1"])
         .ends(0)
         .says("needs-review");
+    let journal = road.journal("T-1");
     assert!(
-        road.journal("T-1").contains("approved"),
-        "{}",
-        road.journal("T-1")
+        journal.iter().any(|line| line.contains("approved")),
+        "{journal:?}"
     );
 }
 

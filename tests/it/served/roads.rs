@@ -180,3 +180,30 @@ async fn killed_again_and_again_there_is_one_branch_one_pull_request_and_one_com
     assert_eq!(branches.as_array().unwrap().len(), 2);
     assert_eq!(world.by_bot(issue, "").await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_that_changes_nothing_is_told_and_not_published() {
+    let Some(mut world) = World::new("a_round_that_changes_nothing", Hears::Hooks).await else {
+        return;
+    };
+    world.kill();
+    world.serve("cat >/dev/null; echo 42 > answer.txt").await;
+    let (gitea, repo) = (&world.gitea, &world.repo);
+    let lee = gitea.user("lee").await;
+    gitea.collaborator(repo, &lee, "write").await;
+    let issue = world.labelled().await;
+    world.is_at(issue, "needs-review").await;
+    let pull = world.pulls().await.remove(0);
+    let number = pull["number"].as_i64().unwrap();
+    gitea
+        .review(&lee, repo, number, "REQUEST_CHANGES", "Say why.", &[])
+        .await;
+    world.is_at(issue, "failed").await;
+    let now = world.at(&format!("pulls/{number}")).await;
+    assert_eq!(
+        now["head"]["sha"], pull["head"]["sha"],
+        "nothing was pushed"
+    );
+    let status = world.by_bot(issue, "task=").await.remove(0);
+    assert!(status.contains("without changing any file"), "{status}");
+}
