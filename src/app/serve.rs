@@ -13,7 +13,7 @@ use super::looker::Looker;
 use super::referee::Referee;
 use super::served::{Connected, ForgeDesk, Forges};
 use super::{App, AppError, Said, local};
-use crate::config::{ForgeKind, ForgeSettings};
+use crate::config::{ForgeKind, ForgeSettings, Signing};
 use crate::domain::owners::Dialect;
 use crate::domain::report;
 use crate::forge::{self, hook};
@@ -39,6 +39,9 @@ impl App {
                 "no forge is configured",
                 "add a [[forge]] to the server file",
             )));
+        }
+        for forge in &self.server.forges {
+            refuse_unbuilt(forge)?;
         }
         let lock = self.lock_or_fail("prentice serve")?;
         let facts = self.probe().await?;
@@ -216,6 +219,23 @@ impl App {
             served: Mutex::default(),
         })
     }
+}
+
+/// What the file may say and this version does not do is refused: done otherwise, it would be the opposite of what
+/// was asked for.
+fn refuse_unbuilt(forge: &ForgeSettings) -> Result<(), AppError> {
+    let key = match forge {
+        ForgeSettings { shadow: true, .. } => "shadow",
+        ForgeSettings {
+            signing: Signing::Ssh,
+            ..
+        } => "signing",
+        _ => return Ok(()),
+    };
+    Err(AppError::Usage(Said::new(
+        format!("`{key}` of forge {} is not in this version", forge.name),
+        "remove it from the server file",
+    )))
 }
 
 fn kind_of(forge: &ForgeSettings) -> hook::Kind {

@@ -6,6 +6,7 @@ use super::forms::{duration_text, size_text};
 use super::kinds::Word as _;
 use super::server::Server;
 use super::{Origin, Origins};
+use crate::domain::policy::Right;
 use crate::domain::settings::{GatePolicy, Settings};
 
 /// A value that the server cut down.
@@ -99,6 +100,11 @@ pub fn clamp(
         policy.pids,
         u32::to_string,
     );
+    under.raise(
+        "trigger.allow",
+        &mut settings.trigger.allow,
+        policy.trigger_allow_min,
+    );
     under.stricter(
         "scope.protected_policy",
         &mut settings.scope.protected_policy,
@@ -129,6 +135,13 @@ impl Under<'_> {
         if *value > most {
             self.told(key, shown(value), shown(&most));
             *value = most;
+        }
+    }
+
+    fn raise(&mut self, key: &'static str, value: &mut Right, least: Right) {
+        if *value < least {
+            self.told(key, value.word().to_owned(), least.word().to_owned());
+            *value = least;
         }
     }
 
@@ -198,6 +211,17 @@ mod tests {
             ),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn who_may_start_is_never_widened() {
+        let server = "version = 1\npolicy.trigger_allow_min = \"write\"";
+        let (settings, _, told) = under("version = 1", server);
+        assert_eq!(told, "`trigger.allow` triage → write (server ceiling)");
+        assert_eq!(settings.trigger.allow, Right::Write);
+        let (settings, _, told) = under("version = 1\ntrigger.allow = \"admin\"", server);
+        assert_eq!(told, "");
+        assert_eq!(settings.trigger.allow, Right::Admin);
     }
 
     #[test]

@@ -250,3 +250,24 @@ impl World {
         self.gitea.does(&by.token, Method::PUT, &url, body).await;
     }
 }
+
+#[test]
+fn what_this_version_does_not_do_is_refused_before_anything_is_served() {
+    for (key, value) in [("shadow", "true"), ("signing", "\"ssh\"")] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.toml");
+        let config = format!(
+            "version = 1\n[[forge]]\nkind = \"gitea\"\nbase_url = \"http://127.0.0.1:1\"\nrepos = [\"a/b\"]\n{key} = {value}\n"
+        );
+        std::fs::write(&file, config).unwrap();
+        let output = Command::new(crate::sandbox::helper())
+            .args(["--config", file.to_str().unwrap(), "serve"])
+            .env("XDG_STATE_HOME", folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        let words = format!("`{key}` of forge main is not in this version");
+        assert!(said.contains(&words), "{said}");
+    }
+}
