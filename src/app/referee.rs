@@ -14,7 +14,7 @@ use super::verify::{Refereed, Teller, referee};
 use crate::domain::ident::CommitId;
 use crate::domain::report::{self, CheckReport, CheckState, Refereeing};
 use crate::domain::settings::ChecksFrom;
-use crate::forge::{self, Conversation, Repository};
+use crate::forge::{self, Conversation, Repository, Service};
 use crate::git::{Mirror, Remote, Want};
 use crate::intake::show_verdict;
 use crate::run::{Halt, RunError};
@@ -33,6 +33,9 @@ pub(super) struct Referee {
     pub(super) forges: Arc<Forges>,
     pub(super) told: super::Told,
 }
+
+/// Where a question is: what happens there, the repository, its forge.
+type Place = (Arc<dyn Conversation>, Repository, Arc<dyn Service>);
 
 /// Why a question was not answered.
 enum Trouble {
@@ -248,10 +251,7 @@ impl Referee {
         read.await.map_err(|why| Trouble::Later(why.to_string()))?
     }
 
-    fn place(
-        &self,
-        question: &Question,
-    ) -> Option<(Arc<dyn Conversation>, Repository, Arc<dyn forge::Service>)> {
+    fn place(&self, question: &Question) -> Option<Place> {
         let key = &question.repository;
         let (service, repository) = self.forges.at(&key.forge, key.id)?;
         Some((service.conversation(&repository), repository, service))

@@ -581,7 +581,8 @@ impl World {
         let slots = data.join("slots").metadata().unwrap();
         let groups = format!("prentice-{:x}-{:x}-", slots.dev(), slots.ino());
         left.extend(groups_named(&groups));
-        let deadline = Instant::now() + Duration::from_secs(5);
+        // One that was just being started reads its program first, from a disk that may be busy.
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !self.processes(&groups).is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
