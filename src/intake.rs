@@ -23,7 +23,6 @@ use async_trait::async_trait;
 
 use crate::domain::act;
 use crate::domain::brief::{self, Brief, BriefError};
-use crate::domain::command::StageWord;
 use crate::domain::event::Event;
 use crate::domain::ident::{CommitId, RepoPath, TaskId, Time};
 use crate::domain::policy::{Actor, ActorKind, Rules};
@@ -140,6 +139,8 @@ struct Scene<'a> {
     thread: Thread,
     /// `None` where the repository file has mistakes, which are told where somebody asks for something.
     ground: Result<Ground, String>,
+    /// Those of the ground, else the built-in ones.
+    settings: Settings,
     /// What signed deliveries said, and when they arrived.
     hints: &'a [(Hint, Time)],
 }
@@ -169,12 +170,6 @@ impl Intake {
         &self.service
     }
 
-    /// Our account there.
-    #[must_use]
-    pub fn us(&self) -> &Account {
-        &self.us
-    }
-
     /// Looks at one issue or pull request, and consumes what was not consumed.
     ///
     /// # Errors
@@ -197,10 +192,12 @@ impl Intake {
             Err(GroundError::Forge(error)) => return Err(error.into()),
             Err(GroundError::Host(why)) => return Err(Trouble::Host(why)),
         };
+        let settings = ground.as_ref().map(|ground| ground.settings.clone());
         let scene = Scene {
             served,
             conversation,
             thread,
+            settings: settings.unwrap_or_default(),
             ground,
             hints,
         };
@@ -350,13 +347,6 @@ impl Scene<'_> {
         Rules::of(settings, requester, !alone)
     }
 
-    fn settings(&self) -> Settings {
-        let ground = self.ground.as_ref().ok();
-        ground
-            .map(|ground| ground.settings.clone())
-            .unwrap_or_default()
-    }
-
     fn act(&self, kind: ActKind, act: i64) -> ActKey {
         ActKey {
             repository: self.served.key.clone(),
@@ -373,18 +363,13 @@ impl Scene<'_> {
 
     /// How people are addressed here.
     fn voice(&self) -> Voice {
-        Voice::forge(self.settings().trigger.prefix)
+        Voice::forge(self.settings.trigger.prefix.clone())
     }
 
     /// Forges tell whole seconds, so what is of the second of the first look is not old.
     fn is_old(&self, at: Time) -> bool {
         at.plus_secs(1) <= self.served.read.first_seen
     }
-}
-
-/// The stage of a task, or of none.
-fn stage(task: Option<&Task>) -> StageWord {
-    act::stage_of(task)
 }
 
 /// Who did an entry, for records.

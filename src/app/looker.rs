@@ -79,7 +79,10 @@ impl Looker {
             }
             self.start(&mut waiting, &mut looking, &mut busy);
             self.looked(&waiting, &busy, &mut swept).await;
-            let next = waiting.values().filter_map(|one| one.not_before).min();
+            // What is due already waits for another look to end, which wakes by itself.
+            let now = Instant::now();
+            let later = waiting.values().filter_map(|one| one.not_before);
+            let next = later.filter(|at| *at > now).min();
             let until = next.map_or(sweep_at, |next| next.min(sweep_at));
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -283,9 +286,7 @@ impl Looker {
             .await?;
         Ok(())
     }
-}
 
-impl Looker {
     /// Moves the cursors of repositories whose looks are all done.
     async fn looked(
         &self,

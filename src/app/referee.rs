@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::local::bench;
 use super::prepare::{Prepared, governing};
-use super::served::{Forges, remote};
+use super::remote::remote;
+use super::served::Forges;
 use super::verify::{Refereed, Teller, referee};
 use crate::domain::ident::CommitId;
 use crate::domain::report::{self, CheckReport, CheckState, Refereeing};

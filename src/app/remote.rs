@@ -40,9 +40,7 @@ impl RemoteRefs {
         &self,
         work: impl FnOnce(&Mirror, &Remote) -> Result<T, forge::Error> + Send + 'static,
     ) -> Result<T, forge::Error> {
-        let credential = self.service.credential(&self.repository).await?;
-        let url = &self.repository.clone_url;
-        let remote = Remote::new(url, &credential.user, credential.secret).map_err(remote_error)?;
+        let remote = remote(self.service.as_ref(), &self.repository).await?;
         let mirror = self.mirror.clone();
         let done = tokio::task::spawn_blocking(move || work(&mirror, &remote)).await;
         done.unwrap_or_else(|why| {
@@ -52,6 +50,16 @@ impl RemoteRefs {
             })
         })
     }
+}
+
+/// Address and credential of a repository, the credential asked for anew.
+pub(super) async fn remote(
+    service: &dyn Service,
+    repository: &Repository,
+) -> Result<Remote, forge::Error> {
+    let credential = service.credential(repository).await?;
+    let url = &repository.clone_url;
+    Remote::new(url, &credential.user, credential.secret).map_err(remote_error)
 }
 
 #[async_trait]

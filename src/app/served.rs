@@ -11,7 +11,7 @@ use super::AppError;
 use super::local::{Machine, bench};
 use super::out_of_reach::NoRefs;
 use super::prepare::governing;
-use super::remote::{RemoteRefs, remote_error};
+use super::remote::{RemoteRefs, remote, remote_error};
 use crate::agent::Agent;
 use crate::config::{Origins, Server};
 use crate::domain::exposure;
@@ -21,7 +21,7 @@ use crate::domain::report::{self, Voice};
 use crate::domain::settings::{Settings, Trigger};
 use crate::domain::task::{AgentSpec, NewTask, Task};
 use crate::forge::{self, Account, Forge, Repository, Service};
-use crate::git::{self, Mirror, Remote, RemoteError, Want};
+use crate::git::{self, Mirror, RemoteError, Want};
 use crate::intake::{Desk, Ground, GroundError};
 use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
 use crate::sandbox::toolchains::{self, Toolchains};
@@ -193,19 +193,6 @@ impl Forges {
             .next()
             .ok_or_else(|| RunError::Broken("a fetch gave no commit".to_owned()))
     }
-}
-
-/// Address and credential of a repository, the credential asked for anew.
-pub(super) async fn remote(
-    service: &dyn Service,
-    repository: &Repository,
-) -> Result<Remote, forge::Error> {
-    let credential = service.credential(repository).await?;
-    let remote = Remote::new(&repository.clone_url, &credential.user, credential.secret);
-    remote.map_err(|why| forge::Error::Invalid {
-        what: format!("the address of {}", repository.name),
-        why: why.to_string(),
-    })
 }
 
 fn run_error(error: RemoteError) -> RunError {

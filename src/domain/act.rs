@@ -5,7 +5,7 @@
 
 use super::command::{self, Command, Place, StageWord};
 use super::event::{Event, Target};
-use super::policy::{Actor, Refusal, Right, Rules, permit};
+use super::policy::{Actor, Refusal, Rules, permit};
 use super::task::Task;
 
 /// How somebody asked for a task.
@@ -241,10 +241,4 @@ pub fn stage_of(task: Option<&Task>) -> StageWord {
         "stopped" => StageWord::Stopped,
         _ => StageWord::None,
     }
-}
-
-/// Whether comments of this account are read into the brief (`[context] comments_from`); `None` = nobody's.
-#[must_use]
-pub fn is_heard(actor: &Actor, least: Option<Right>) -> bool {
-    least.is_some_and(|least| actor.right.is_some_and(|held| held >= least))
 }

@@ -1,7 +1,7 @@
 //! What people type: commands in comments, each answered by a reaction and, where words help, by one comment.
 
 use super::start::{Began, PROPOSED};
-use super::{Intake, Scene, Trouble, login, stage};
+use super::{Intake, Scene, Trouble, login};
 use crate::domain::act::{self, Path};
 use crate::domain::command::{self, Command, Heard, Place, Verb};
 use crate::domain::decide::NotNow;
@@ -90,9 +90,9 @@ impl Intake {
         if self.is_us(comment.author.as_ref()) || scene.is_old(comment.created_at) {
             return Ok(());
         }
-        let prefix = scene.settings().trigger.prefix;
+        let prefix = &scene.settings.trigger.prefix;
         let name = format!("@{}", self.us.login);
-        let parsed = command::parse(&comment.body, &[&prefix, &name]);
+        let parsed = command::parse(&comment.body, &[prefix, &name]);
         if parsed.heard == Heard::Nothing {
             return Ok(());
         }
@@ -133,7 +133,7 @@ impl Intake {
             return Ok(Answer::silent("its account is gone"));
         };
         let task = self.task_here(scene).await?;
-        let stage = stage(task.as_ref());
+        let stage = act::stage_of(task.as_ref());
         let place = match scene.thread.is_pull {
             true => Place::Pull,
             false => Place::Issue,
@@ -213,7 +213,7 @@ impl Intake {
             }
             (Command::Run, task) => self.start(said, task).await,
             (Command::Verify, _) => {
-                let prefix = &said.scene.settings().trigger.prefix;
+                let prefix = &said.scene.settings.trigger.prefix;
                 self.referee(said.scene, said.actor, prefix).await
             }
             (_, None) => {

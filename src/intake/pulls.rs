@@ -1,6 +1,7 @@
 //! What happens on pull requests: ours are judged, merged, closed and pushed to; on all of them people type.
 
-use super::{Intake, Scene, Trouble, login, stage};
+use super::{Intake, Scene, Trouble, login};
+use crate::domain::act::stage_of;
 use crate::domain::command::{self, Command, Heard, Place};
 use crate::domain::event::{Event, Target};
 use crate::domain::policy::permit;
@@ -141,7 +142,7 @@ impl Intake {
                     &actor,
                     &Command::Stop,
                     Place::Pull,
-                    stage(Some(task)),
+                    stage_of(Some(task)),
                     &rules,
                 )
                 .is_ok()
@@ -152,7 +153,7 @@ impl Intake {
             }
             ReviewVerdict::Comments => return Ok("a comment".to_owned()),
         };
-        if let Err(why) = permit(&actor, &command, Place::Pull, stage(Some(task)), &rules) {
+        if let Err(why) = permit(&actor, &command, Place::Pull, stage_of(Some(task)), &rules) {
             return Ok(format!("refused: {why}"));
         }
         if types {

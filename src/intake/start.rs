@@ -32,8 +32,8 @@ pub(super) enum Began {
 impl Intake {
     /// One entry of an issue's timeline.
     pub(super) async fn entry(&self, scene: &Scene<'_>, entry: &Entry) -> Result<(), Trouble> {
-        let label = scene.settings().trigger.label;
-        let Some((path, added)) = asks(entry, &label, &self.us.login) else {
+        let label = &scene.settings.trigger.label;
+        let Some((path, added)) = asks(entry, label, &self.us.login) else {
             return Ok(());
         };
         let key = scene.act(ActKind::Entry, entry.id);
@@ -105,11 +105,8 @@ impl Intake {
         let task = self.live(scene).await?;
         let rules = scene.rules(None);
         let actor = self.actor(scene, by).await?;
-        let settings = match &task {
-            Some(task) => task.settings.clone(),
-            None => scene.settings(),
-        };
-        let brief = self.brief(scene, &settings);
+        let settings = task.as_ref().map(|task| &task.settings);
+        let brief = self.brief(scene, settings.unwrap_or(&scene.settings));
         let standing = match &task {
             None => Standing::Nothing,
             Some(task) if task.word() == "proposed" => Standing::Proposed {

@@ -53,14 +53,6 @@ pub trait Verdicts: Send + Sync {
 
     /// Answers it; `false` where another question took its place meanwhile.
     async fn answer_verdict(&self, question: &Question, outcome: &str) -> Result<bool, StoreError>;
-
-    /// Questions of a repository asked since then, by anybody or by `asker`.
-    async fn verdicts_since(
-        &self,
-        repository: &RepositoryKey,
-        asker: &str,
-        since: Time,
-    ) -> Result<u64, StoreError>;
 }
 
 const ASK: &str = "insert into verdicts (forge, repository, pull, head, base_branch, asker, asked_at, state) \
@@ -79,8 +71,6 @@ const HAND_BACK: &str = "update verdicts set state = 'queued' \
      where forge = $1 and repository = $2 and pull = $3 and head = $4 and state = 'running'";
 const ANSWER: &str = "update verdicts set state = 'done', outcome = $5 \
      where forge = $1 and repository = $2 and pull = $3 and head = $4 and state = 'running'";
-const SINCE: &str = "select count(*) from verdicts where forge = $1 and repository = $2 \
-     and ($3 = '' or asker = $3) and asked_at >= $4";
 
 type BegunRow = (String, i64, i64, String, String, String, i64, i64);
 
@@ -196,21 +186,5 @@ impl Verdicts for Sqlite {
                 })
             })
             .await
-    }
-
-    async fn verdicts_since(
-        &self,
-        repository: &RepositoryKey,
-        asker: &str,
-        since: Time,
-    ) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar(SINCE)
-            .bind(&repository.forge)
-            .bind(repository.id)
-            .bind(asker)
-            .bind(since.0)
-            .fetch_one(&self.readers)
-            .await?;
-        Ok(count.unsigned_abs())
     }
 }

@@ -142,7 +142,7 @@ impl Worker {
     ) -> Result<Option<Filter>, WorkerError> {
         let running: Vec<TaskId> = claims
             .values()
-            .filter(|claim| matches!(JobKind::of(&claim.effect), JobKind::Run | JobKind::Check))
+            .filter(|claim| is_run(claim))
             .map(|claim| claim.task)
             .collect();
         if running.len() >= room.slots {
@@ -199,8 +199,6 @@ impl Worker {
         mut claims: HashMap<tokio::task::Id, Claim>,
     ) -> Result<(), WorkerError> {
         let deadline = Instant::now() + grace;
-        let is_run =
-            |claim: &Claim| matches!(JobKind::of(&claim.effect), JobKind::Run | JobKind::Check);
         while claims.values().any(|claim| !is_run(claim)) {
             let ended = tokio::time::timeout_at(deadline.into(), performing.join_next_with_id());
             let Ok(Some(done)) = ended.await else {
@@ -223,4 +221,9 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Whether a job takes a slot.
+fn is_run(claim: &Claim) -> bool {
+    matches!(JobKind::of(&claim.effect), JobKind::Run | JobKind::Check)
 }
