@@ -317,6 +317,10 @@ impl Forge for Local {
         Ok(())
     }
 
+    async fn label_pull(&self, _place: Place, _labels: &[String]) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn mark_ready(&self, _place: Place) -> Result<(), Error> {
         Ok(())
     }

@@ -104,6 +104,9 @@ pub trait Forge: Send + Sync {
     /// [`Error::Invalid`] where the forge cannot ask this account (the author, no right to read, unknown).
     async fn request_review(&self, place: Place, login: &str) -> Result<(), Error>;
 
+    /// Puts these labels on the task's pull request, beside what is there. Does nothing without [`Capabilities::labels`].
+    async fn label_pull(&self, place: Place, labels: &[String]) -> Result<(), Error>;
+
     /// Makes the task's draft ready for review; ready already is fine, and so is a forge without drafts.
     async fn mark_ready(&self, place: Place) -> Result<(), Error>;
 

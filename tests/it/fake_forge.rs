@@ -356,6 +356,10 @@ impl Forge for FakeForge {
         })
     }
 
+    async fn label_pull(&self, _: Place, _: &[String]) -> Result<(), Error> {
+        self.write("label_pull", |_| Ok(()))
+    }
+
     async fn request_review(&self, place: Place, login: &str) -> Result<(), Error> {
         self.write("request_review", |world| {
             let known = world.rights.get(login).copied().unwrap_or(Right::None);
