@@ -9,11 +9,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::connect::Access;
 use super::looker::Looker;
 use super::referee::Referee;
 use super::served::{Connected, ForgeDesk, Forges};
 use super::{App, AppError, Said, local};
-use crate::config::{ForgeKind, ForgeSettings, Signing};
+use crate::config::{ForgeKind, ForgeSettings};
 use crate::domain::owners::Dialect;
 use crate::domain::report;
 use crate::forge::{self, hook};
@@ -40,9 +41,6 @@ impl App {
                 "add a [[forge]] to the server file",
             )));
         }
-        for forge in &self.server.forges {
-            refuse_unbuilt(forge)?;
-        }
         let lock = self.lock_or_fail("prentice serve")?;
         let facts = self.probe().await?;
         say(&format!(
@@ -55,14 +53,25 @@ impl App {
         let mut connected = BTreeMap::new();
         let mut doors = Vec::new();
         for forge in &self.server.forges {
-            let (service, secret) = self.connect(forge, &mut machine.env)?;
+            let Access {
+                service,
+                secret,
+                signer,
+            } = self.connect(forge, &mut machine.env)?;
             let us = service
                 .whoami()
                 .await
                 .map_err(|why| forge_down(forge, &why))?;
             say(&format!(
-                "{}: {} as {}",
-                forge.name, forge.base_url, us.login
+                "{}: {} as {}{}",
+                forge.name,
+                forge.base_url,
+                us.login,
+                match forge.shadow {
+                    true =>
+                        ", as a shadow: nothing is written there; `prentice tasks` has the results",
+                    false => "",
+                }
             ));
             doors.push(Door {
                 name: forge.name.clone(),
@@ -73,9 +82,16 @@ impl App {
                 ForgeKind::GitHub => (Dialect::Globs, report::GITHUB_FOLDERS),
                 ForgeKind::Gitea => (Dialect::Expressions, report::GITEA_FOLDERS),
             };
+            let service = match forge.shadow {
+                true => forge::shadow(service, self.data.join("tasks")),
+                false => service,
+            };
             let one = Connected {
                 service,
                 us,
+                is_shadow: forge.shadow,
+                noreply: noreply(forge),
+                signer,
                 dialect,
                 templates,
             };
@@ -221,21 +237,17 @@ impl App {
     }
 }
 
-/// What the file may say and this version does not do is refused: done otherwise, it would be the opposite of what
-/// was asked for.
-fn refuse_unbuilt(forge: &ForgeSettings) -> Result<(), AppError> {
-    let key = match forge {
-        ForgeSettings { shadow: true, .. } => "shadow",
-        ForgeSettings {
-            signing: Signing::Ssh,
-            ..
-        } => "signing",
-        _ => return Ok(()),
-    };
-    Err(AppError::Usage(Said::new(
-        format!("`{key}` of forge {} is not in this version", forge.name),
-        "remove it from the server file",
-    )))
+/// Where GitHub has the addresses that stand for accounts; elsewhere the forge shows one itself.
+fn noreply(forge: &ForgeSettings) -> Option<String> {
+    if forge.kind != ForgeKind::GitHub {
+        return None;
+    }
+    let (_, rest) = forge
+        .base_url
+        .split_once("://")
+        .unwrap_or(("", "github.com"));
+    let host = rest.split(['/', ':']).next().unwrap_or(rest);
+    Some(format!("users.noreply.{host}"))
 }
 
 fn kind_of(forge: &ForgeSettings) -> hook::Kind {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::AppError;
-use super::local::{Machine, bench};
+use super::local::{LocalRefs, Machine, MirrorAt, bench};
 use super::out_of_reach::NoRefs;
 use super::prepare::governing;
 use super::remote::{RemoteRefs, remote, remote_error};
@@ -21,7 +21,7 @@ use crate::domain::report::{self, Voice};
 use crate::domain::settings::{Settings, Trigger};
 use crate::domain::task::{AgentSpec, NewTask, Task};
 use crate::forge::{self, Account, Forge, Repository, Service};
-use crate::git::{self, Mirror, RemoteError, Want};
+use crate::git::{self, Author, Mirror, RemoteError, Signer, Want};
 use crate::intake::{Desk, Ground, GroundError};
 use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
 use crate::sandbox::toolchains::{self, Toolchains};
@@ -38,10 +38,43 @@ const GROUND_FOR: Duration = Duration::from_secs(10);
 pub(super) struct Connected {
     pub(super) service: Arc<dyn Service>,
     pub(super) us: Account,
+    /// Where addresses are that stand for an account, as `ID+LOGIN`.
+    pub(super) noreply: Option<String>,
+    /// Signs commits.
+    pub(super) signer: Option<Arc<Signer>>,
     /// The language of `CODEOWNERS` there.
     pub(super) dialect: Dialect,
+    /// Nothing is written there; the service sees to it, and branches stay here.
+    pub(super) is_shadow: bool,
     /// Folders in which templates of pull requests are.
     pub(super) templates: &'static [&'static str],
+}
+
+impl Connected {
+    /// Whose commits are made for it: those of our account there, so that the forge shows them as such.
+    fn author(&self) -> Author {
+        let name = self.us.login.clone();
+        match self.address(&self.us) {
+            Some(email) => Author {
+                name,
+                email,
+                signer: self.signer.clone(),
+            },
+            None => Author {
+                signer: self.signer.clone(),
+                ..Author::local()
+            },
+        }
+    }
+
+    /// The address under which the forge knows an account's commits.
+    pub(super) fn address(&self, account: &Account) -> Option<String> {
+        let made = || {
+            let host = self.noreply.as_ref()?;
+            Some(format!("{}+{}@{host}", account.id, account.login))
+        };
+        account.address.clone().or_else(made)
+    }
 }
 
 /// Everything that tasks of forges and of this machine need.
@@ -121,6 +154,12 @@ impl Forges {
         let ground = grounds.get(&(key.forge.clone(), key.id));
         let settings = ground.map(|(_, ground)| ground.settings.trigger.prefix.clone());
         settings.unwrap_or_else(|| Trigger::default().prefix)
+    }
+
+    /// Whether nothing may be written to this forge.
+    fn is_shadow(&self, forge: &str) -> bool {
+        let connected = self.connected.get(forge);
+        connected.is_some_and(|connected| connected.is_shadow)
     }
 
     pub(super) fn mirror_of(&self, forge: &str, id: i64) -> Result<Mirror, git::Error> {
@@ -220,8 +259,10 @@ impl World for Forges {
             self.scratch(task),
             &self.machine.env,
         );
+        let author = self.connected.get(&task.issue.forge);
         Ok(Bench {
             by_hand: exposure::WORKFLOW_FOLDERS,
+            author: author.map_or_else(Author::local, Connected::author),
             ..bench
         })
     }
@@ -269,15 +310,29 @@ impl World for Forges {
         if task.issue.repository_id.is_none() {
             return self.machine.forge(task);
         }
-        let voice = Voice::forge(task.settings.trigger.prefix.clone());
+        let is_shadow = self.is_shadow(&task.issue.forge);
+        let voice = match is_shadow {
+            true => Voice::local(),
+            false => Voice::forge(task.settings.trigger.prefix.clone()),
+        };
+        let steps = Arc::clone(&self.machine.steps);
         // No page of a task is served yet, so none is linked.
         let forge: Arc<dyn Forge> = match self.place(task) {
+            // Branches of a shadow are refs of the mirror.
+            Ok(place) if is_shadow => {
+                let refs = LocalRefs {
+                    repository: place.mirror.git_dir(),
+                    mirror: MirrorAt::Here(place.mirror),
+                    steps,
+                };
+                place.service.forge(&place.repository, Arc::new(refs))
+            }
             Ok(place) => {
                 let refs = RemoteRefs::new(
                     Arc::clone(&place.service),
                     place.repository.clone(),
                     place.mirror,
-                    Arc::clone(&self.machine.steps),
+                    steps,
                 );
                 place.service.forge(&place.repository, Arc::new(refs))
             }
@@ -437,6 +492,10 @@ impl Desk for ForgeDesk {
         let heads = heads.await.map_err(|why| unavailable(&why))?;
         let heads = heads.map_err(remote_error)?;
         Ok(!heads.is_empty())
+    }
+
+    fn address(&self, account: &Account) -> Option<String> {
+        self.forges.connected.get(&self.name)?.address(account)
     }
 
     fn forge(&self, task: &Task) -> Arc<dyn Forge> {

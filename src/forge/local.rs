@@ -112,6 +112,7 @@ impl Forge for Local {
             id: 0,
             login: "prentice".to_owned(),
             kind: ActorKind::Bot,
+            address: None,
         })
     }
 

@@ -10,6 +10,7 @@ mod github;
 pub mod hook;
 mod http;
 mod local;
+mod shadow;
 mod types;
 
 use std::path::PathBuf;
@@ -308,6 +309,12 @@ pub fn local(
     durable: Option<Arc<dyn Durable>>,
 ) -> Box<dyn Forge> {
     Box::new(local::Local::new(out_root, refs, durable))
+}
+
+/// A forge that is only read: its tasks are shown in files below `out_root`, and nothing is answered.
+#[must_use]
+pub fn shadow(real: Arc<dyn Service>, out_root: PathBuf) -> Arc<dyn Service> {
+    Arc::new(shadow::Shadow { real, out_root })
 }
 
 /// A Gitea or Forgejo at `base_url` (without `/api/v1`), called `name` in the server file.

@@ -167,8 +167,7 @@ impl Intake {
                         return Ok(told_if(accepted, format!("Nothing was started: {why}.")));
                     }
                 };
-                self.request(scene, ground, brief, &actor, key, accepted)
-                    .await
+                self.request(scene, ground, brief, by, key, accepted).await
             }
             (Start::AcceptProposed | Start::ProposeAgain, None) => {
                 Ok(Began::Settled("its task is gone".to_owned()))
@@ -181,7 +180,7 @@ impl Intake {
         scene: &Scene<'_>,
         ground: &Ground,
         brief: Brief,
-        actor: &Actor,
+        by: &Account,
         key: &ActKey,
         accepted: bool,
     ) -> Result<Began, Trouble> {
@@ -203,8 +202,8 @@ impl Intake {
                 source: scene.thread.page.clone(),
                 out: None,
             },
-            requester: actor.login.clone(),
-            requester_address: None,
+            requester: by.login.clone(),
+            requester_address: self.desk.address(by),
             survey: survey(ground, &brief),
             brief,
             settings,

@@ -18,7 +18,7 @@ use crate::domain::gates::{self, Odd, Outcome};
 use crate::domain::ident::{CommitId, RepoPath};
 use crate::domain::report;
 use crate::domain::task::{FailureClass, RunFacts, RunResult, Step, Task, Unfinished};
-use crate::git::{self, Author, Collected};
+use crate::git::{self, Collected};
 use crate::sandbox::Facts;
 use crate::store::{ArtifactKind, Content};
 
@@ -371,10 +371,7 @@ impl Work<'_> {
         let (mirror, tree, parent) = (self.bench.mirror.clone(), tree.to_owned(), parent.clone());
         let steps = Arc::clone(&self.bench.steps);
         let time = self.task.accepted_at;
-        let author = Author {
-            name: "Prentice".to_owned(),
-            email: "prentice@localhost".to_owned(),
-        };
+        let author = self.bench.author.clone();
         let made = blocking(move || {
             steps.around("mirror result", || {
                 mirror.commit(&tree, &[parent], &message, &author, time)

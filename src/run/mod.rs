@@ -27,7 +27,7 @@ use crate::domain::ident::{CommitId, TaskId};
 use crate::domain::settings::Settings;
 use crate::domain::task::{Failure, FailureClass, Task};
 use crate::domain::text::Redactor;
-use crate::git::{self, Mirror};
+use crate::git::{self, Author, Mirror};
 use crate::sandbox::toolchains::Toolchains;
 use crate::sandbox::{Method, Sandbox, SandboxError};
 use crate::store::{Steps, Store, StoreError};
@@ -52,6 +52,8 @@ pub struct Bench {
     /// Folders whose changes a result leaves out, for a person to apply: those of workflows on a served forge, none on
     /// one machine.
     pub by_hand: &'static [&'static str],
+    /// Whose commits results are.
+    pub author: Author,
     /// Takes secrets out of everything that is said, printed or stored.
     pub redactor: Arc<Redactor>,
 }

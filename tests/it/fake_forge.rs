@@ -146,6 +146,7 @@ impl Forge for FakeForge {
             id: BOT,
             login: "prentice-bot".to_owned(),
             kind: ActorKind::Bot,
+            address: None,
         })
     }
 
