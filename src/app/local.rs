@@ -101,6 +101,7 @@ pub(super) fn bench(
         scratch,
         method,
         by_hand: &[],
+        exposures_allowed: None,
         author: Author::local(),
         redactor: Arc::new(Redactor::new(secrets(env))),
     }

@@ -6,6 +6,7 @@ use super::Worker;
 use super::lease::Lease;
 use super::perform::{Trouble, place};
 use crate::domain::event::Event;
+use crate::domain::gates::Cause;
 use crate::domain::ident::Time;
 use crate::domain::report::{self, CheckReport, Voice};
 use crate::domain::settings::Progress;
@@ -180,6 +181,13 @@ impl Worker {
             return Ok(Vec::new());
         }
         self.hold(claim, lease).await?;
+        // Kept before the push that it is about: it is not asked again.
+        if let (Some(digest), Some(key)) = (&result.result.exposure, RepositoryKey::of(task))
+            && result.granted.contains(&Cause::Ci)
+        {
+            let by = task.approvals.last().map_or("", |approval| &approval.by);
+            self.store.allow_exposure(&key, digest, by).await?;
+        }
         let (forge, voice) = self.world.forge(task);
         let head = &result.result.head;
         let expected = task.pull.as_ref().map(|pull| &pull.head);
@@ -295,7 +303,5 @@ fn is_silent(task: &Task) -> bool {
 
 /// Where the id of a task's status comment is kept; locally nowhere.
 fn note(task: &Task) -> Option<(RepositoryKey, String)> {
-    let id = task.issue.repository_id?;
-    let forge = task.issue.forge.clone();
-    Some((RepositoryKey { forge, id }, task.id.to_string()))
+    Some((RepositoryKey::of(task)?, task.id.to_string()))
 }

@@ -144,6 +144,7 @@ impl World for Fake {
             steps: Arc::new(Unwatched),
             toolchains: Toolchains::default(),
             by_hand: &[],
+            exposures_allowed: None,
             author: prentice::git::Author::local(),
             redactor: prentice::domain::text::Redactor::new(Vec::new()).into(),
             scratch: self.dir.path().join("work"),

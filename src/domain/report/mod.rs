@@ -171,18 +171,7 @@ fn open_causes(task: &Task) -> Vec<Cause> {
             .as_ref()
             .is_some_and(|revision| revision.open_asks().any(|ask| ask.cause() == *cause))
     };
-    [Cause::Scope, Cause::Deps]
-        .into_iter()
-        .filter(open)
-        .collect()
-}
-
-/// What `approve` and `reject` call a cause.
-fn cause_arg(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Scope => "scope",
-        Cause::Deps => "deps",
-    }
+    Cause::ALL.into_iter().filter(open).collect()
 }
 
 /// The result of the run that the task is at; an older one would be another run's evidence.

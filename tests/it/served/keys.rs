@@ -157,3 +157,71 @@ async fn commits_are_signed_where_the_server_wants_it_and_by_our_account() {
         "{pull}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_with_secrets_that_our_push_would_run_are_asked_about_once() {
+    let name = "workflows_with_secrets";
+    let Some(world) = World::new(name, Hears::Hooks).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let workflow =
+        "on: [push]\njobs:\n  deploy:\n    steps:\n      - run: deploy ${{ secrets.DEPLOY_KEY }}\n";
+    gitea
+        .file(owner, repo, "main", ".gitea/workflows/ci.yml", workflow)
+        .await;
+    let first = world.labelled().await;
+    world.is_at(first, "needs-approval").await;
+    assert_eq!(world.pulls().await.len(), 0, "nothing is pushed");
+    let told = world.by_bot(first, "task=").await.remove(0);
+    for words in [
+        ".gitea/workflows/ci.yml",
+        "our push would run this workflow",
+        "DEPLOY_KEY",
+        "`/agent approve ci`",
+    ] {
+        assert!(told.contains(words), "{words}\n{told}");
+    }
+    gitea.comment(owner, repo, first, "/agent approve ci").await;
+    world.is_at(first, "needs-review").await;
+    assert_eq!(world.pulls().await.len(), 1);
+    // The same workflows are not asked about again, others are.
+    let second = world.labelled().await;
+    world.is_at(second, "needs-review").await;
+    world
+        .change(
+            owner,
+            "main",
+            ".gitea/workflows/ci.yml",
+            &format!("{workflow}# more\n"),
+        )
+        .await;
+    let third = world.labelled().await;
+    world.is_at(third, "needs-approval").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_are_not_asked_about_where_the_server_allows_them() {
+    let keys = Keys {
+        server: "[policy]\nci_exposure = \"allow\"",
+        ..Keys::default()
+    };
+    let name = "workflows_are_not_asked_about";
+    let Some(world) = World::with(name, Hears::Hooks, keys).await else {
+        return;
+    };
+    let workflow =
+        "on: [push]\njobs:\n  deploy:\n    steps:\n      - run: deploy ${{ secrets.DEPLOY_KEY }}\n";
+    world
+        .gitea
+        .file(
+            &world.owner,
+            &world.repo,
+            "main",
+            ".gitea/workflows/ci.yml",
+            workflow,
+        )
+        .await;
+    let issue = world.labelled().await;
+    world.is_at(issue, "needs-review").await;
+}

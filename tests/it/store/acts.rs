@@ -11,6 +11,7 @@ conformance! { sqlite: super::super::World::sqlite();
     a_note_is_found_again_and_replaced
     the_referee_takes_the_oldest_question_and_answers_it_once
     a_newer_question_takes_the_place_of_the_older
+    what_nobody_asked_for_is_judged_so_often_in_an_hour_and_the_newest_head_of_each
 }
 
 fn repository(id: i64) -> RepositoryKey {
