@@ -10,16 +10,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Access;
+use super::connected::Connected;
 use super::looker::Looker;
 use super::referee::Referee;
-use super::served::{Connected, ForgeDesk, Forges};
+use super::served::{ForgeDesk, Forges};
 use super::{App, AppError, Said, local};
 use crate::config::{ForgeKind, ForgeSettings};
 use crate::domain::owners::Dialect;
 use crate::domain::report;
 use crate::forge::{self, hook};
 use crate::intake::Intake;
-use crate::web::{self, Door, Limits, Site};
+use crate::web::{self, Door, Limits, LinkKey, Site};
 use crate::worker::{Room, Worker, WorkerError};
 
 /// How often everything that changed is looked at, beside deliveries.
@@ -130,7 +131,7 @@ impl App {
             say(&format!("listening on {address}"));
         }
         let grace = Duration::from_secs(self.server.shutdown_grace_secs);
-        let site = self.site(doors, &wake, &is_mending);
+        let site = self.site(doors, self.link_key()?, &wake, &is_mending);
         let web = tokio::spawn(web::serve(listener, site, stop.clone(), grace));
         let mut lookers = JoinSet::new();
         for looker in looking {
@@ -179,7 +180,13 @@ impl App {
     }
 
     /// What is answered over HTTP.
-    fn site(&self, doors: Vec<Door>, wake: &Arc<Notify>, is_mending: &Arc<AtomicBool>) -> Site {
+    fn site(
+        &self,
+        doors: Vec<Door>,
+        link_key: LinkKey,
+        wake: &Arc<Notify>,
+        is_mending: &Arc<AtomicBool>,
+    ) -> Site {
         let is_mending = Arc::clone(is_mending);
         let alive = move || match is_mending.load(Ordering::SeqCst) {
             true => Err("the host cannot go on; the log says why".to_owned()),
@@ -191,6 +198,9 @@ impl App {
             wake: Arc::clone(wake),
             alive: Arc::new(alive),
             metrics: self.server.metrics,
+            clock: Arc::clone(&self.clock),
+            link_key: Some(link_key),
+            is_secure: self.server.public_url.starts_with("https:"),
             limits: Limits::default(),
         }
     }

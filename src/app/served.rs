@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::AppError;
+use super::connected::Connected;
 use super::local::{LocalRefs, Machine, MirrorAt, bench};
 use super::out_of_reach::NoRefs;
 use super::prepare::governing;
@@ -16,12 +17,12 @@ use crate::agent::Agent;
 use crate::config::{CiExposure, Origins, Server};
 use crate::domain::exposure;
 use crate::domain::ident::{CommitId, RepoPath, TaskId};
-use crate::domain::owners::{self, Dialect, Owners};
+use crate::domain::owners::{self, Owners};
 use crate::domain::report::{self, Voice};
 use crate::domain::settings::{Settings, Trigger};
 use crate::domain::task::{AgentSpec, NewTask, Task};
 use crate::forge::{self, Account, Forge, Repository, Service};
-use crate::git::{self, Author, Mirror, RemoteError, Signer, Want};
+use crate::git::{self, Author, Mirror, RemoteError, Want};
 use crate::intake::{Desk, Ground, GroundError};
 use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
 use crate::sandbox::toolchains::{self, Toolchains};
@@ -33,49 +34,6 @@ const PACE_SECS: u64 = 60;
 
 /// How long what governs a repository is taken for known.
 const GROUND_FOR: Duration = Duration::from_secs(10);
-
-/// A forge that is connected.
-pub(super) struct Connected {
-    pub(super) service: Arc<dyn Service>,
-    pub(super) us: Account,
-    /// Where addresses are that stand for an account, as `ID+LOGIN`.
-    pub(super) noreply: Option<String>,
-    /// Signs commits.
-    pub(super) signer: Option<Arc<Signer>>,
-    /// The language of `CODEOWNERS` there.
-    pub(super) dialect: Dialect,
-    /// Nothing is written there; the service sees to it, and branches stay here.
-    pub(super) is_shadow: bool,
-    /// Folders in which templates of pull requests are.
-    pub(super) templates: &'static [&'static str],
-}
-
-impl Connected {
-    /// Whose commits are made for it: those of our account there, so that the forge shows them as such.
-    fn author(&self) -> Author {
-        let name = self.us.login.clone();
-        match self.address(&self.us) {
-            Some(email) => Author {
-                name,
-                email,
-                signer: self.signer.clone(),
-            },
-            None => Author {
-                signer: self.signer.clone(),
-                ..Author::local()
-            },
-        }
-    }
-
-    /// The address under which the forge knows an account's commits.
-    pub(super) fn address(&self, account: &Account) -> Option<String> {
-        let made = || {
-            let host = self.noreply.as_ref()?;
-            Some(format!("{}+{}@{host}", account.id, account.login))
-        };
-        account.address.clone().or_else(made)
-    }
-}
 
 /// Everything that tasks of forges and of this machine need.
 pub(super) struct Forges {
@@ -319,10 +277,10 @@ impl World for Forges {
         let is_shadow = self.is_shadow(&task.issue.forge);
         let voice = match is_shadow {
             true => Voice::local(),
-            false => Voice::forge(task.settings.trigger.prefix.clone()),
+            false => Voice::forge(task.settings.trigger.prefix.clone())
+                .with_pages(&self.server.public_url),
         };
         let steps = Arc::clone(&self.machine.steps);
-        // No page of a task is served yet, so none is linked.
         let forge: Arc<dyn Forge> = match self.place(task) {
             // Branches of a shadow are refs of the mirror.
             Ok(place) if is_shadow => {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::by_hand;
 use super::checks::{self, Side};
-use super::exposed::exposed;
+use super::exposed;
 use super::referee::{base_evidence, file_stats, gate, head_evidence};
 use super::talk::{BRIEF_JSON, Tried, talk};
 use super::workspace::{self, Layers};
@@ -180,10 +180,7 @@ async fn tries(
             by_hand,
             facts: work.facts.clone(),
         };
-        if let Some((exposure, asks)) = exposed(bench, task).await? {
-            result.exposure = Some(exposure.digest);
-            result.findings.extend(asks);
-        }
+        exposed::ask(bench, task, &mut result).await?;
         if gates::outcome(&result.findings) == Outcome::Refuse {
             return Ok(RunOutcome::Result {
                 result: Box::new(result),

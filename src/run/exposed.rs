@@ -4,22 +4,19 @@
 //! workflows are those of the base commit: what an agent changes of them is never pushed.
 
 use super::{Bench, Exit, blocking};
-use crate::domain::exposure::{Exposure, WORKFLOW_FOLDERS, exposure};
+use crate::domain::exposure::{WORKFLOW_FOLDERS, exposure};
 use crate::domain::gates::{Finding, Gate, Outcome};
-use crate::domain::task::Task;
+use crate::domain::task::{RunResult, Task};
 
 /// Largest workflow that is read; a longer one counts as exposed.
 const FILE_CAP: u64 = 1 << 20;
 /// Most reasons that are shown.
 const REASONS: usize = 10;
 
-/// What has to be asked about, with one finding for each reason.
-pub(super) async fn exposed(
-    bench: &Bench,
-    task: &Task,
-) -> Result<Option<(Exposure, Vec<Finding>)>, Exit> {
+/// Adds what has to be asked about a result, with one finding for each reason.
+pub(super) async fn ask(bench: &Bench, task: &Task, result: &mut RunResult) -> Result<(), Exit> {
     let Some(allowed) = &bench.exposures_allowed else {
-        return Ok(None);
+        return Ok(());
     };
     let (mirror, base, branch) = (bench.mirror.clone(), task.base.clone(), task.branch.clone());
     let found = blocking(move || {
@@ -37,7 +34,7 @@ pub(super) async fn exposed(
     })
     .await?;
     if !found.is_exposed() || allowed.contains(&found.digest) {
-        return Ok(None);
+        return Ok(());
     }
     let shown = found.reasons.iter().take(REASONS).map(|reason| Finding {
         gate: Gate::Exposure,
@@ -49,6 +46,7 @@ pub(super) async fn exposed(
             reason.why
         ),
     });
-    let findings = shown.collect();
-    Ok(Some((found, findings)))
+    result.findings.extend(shown);
+    result.exposure = Some(found.digest);
+    Ok(())
 }

@@ -316,13 +316,6 @@ impl Here {
         self.store.deliver(arrival, None).await.unwrap().input
     }
 
-    /// Wakes the worker with something about a task that is not there.
-    async fn happens_to(&self, task: TaskId) {
-        let event = Box::new(stopped());
-        let arrival = Arrival::Event { task, event };
-        self.store.deliver(arrival, None).await.unwrap();
-    }
-
     async fn settle(&self) {
         let all = Filter::default();
         let settled = tokio::time::timeout(LONGEST, self.worker.settle(&all)).await;
@@ -389,6 +382,28 @@ fn new_task(number: i64) -> NewTask {
         branch: None,
         unaccepted: false,
     }
+}
+
+/// A task of this title in a store where nobody works.
+pub(crate) async fn a_task(store: &Arc<dyn Store>, title: &str) -> TaskId {
+    let mut new = new_task(1);
+    new.brief.title = title.to_owned();
+    let request = Arrival::Request(Box::new(new.clone()));
+    let input = store.deliver(request, None).await.unwrap().input;
+    let made = store.create(
+        input,
+        Box::new(move |task| {
+            let at = Time(1_795_184_405_000);
+            let note = "requested by dana".to_owned();
+            let event = None;
+            prentice::store::Decision {
+                task: new.proposed(task, format!("agent/{}", task.0), at),
+                journal: vec![JournalLine { at, event, note }],
+                effects: Vec::new(),
+            }
+        }),
+    );
+    made.await.unwrap().task.id
 }
 
 fn stopped() -> Event {
@@ -545,7 +560,7 @@ async fn a_task_at_work_is_shown_again_before_its_promise_lapses() {
         here.says(2, "In line").await;
         assert_eq!(here.status(1), first);
         later(2);
-        here.happens_to(TaskId(99)).await;
+        here.request(3).await;
         here.says(1, "Next update by 14:45 UTC").await;
         assert!(here.store.outcome(other).await.unwrap().is_some());
     })

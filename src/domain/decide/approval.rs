@@ -177,6 +177,10 @@ impl Next<'_> {
         }
         match of {
             ApprovalOf::Brief { .. } => self.end(Ending::Rejected, by, reason.clone()),
+            // Whatever the agent did instead would be pushed by the same way.
+            ApprovalOf::Result if target == Some(&Target::Ci) => {
+                self.end(Ending::Rejected, by, reason.clone())
+            }
             ApprovalOf::Round { .. } => match self.task.pull.clone() {
                 Some(pull) => self.review(pull.head, None, None),
                 None => self.end(Ending::Rejected, by, reason.clone()),

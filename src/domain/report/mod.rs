@@ -273,7 +273,8 @@ fn verdict_cell(check: &CheckEvidence) -> String {
 }
 
 /// How a command ended, in the fewest words.
-fn exit_words(exit: &Exit) -> String {
+#[must_use]
+pub fn exit_words(exit: &Exit) -> String {
     match exit {
         Exit::Code { code } => code.to_string(),
         Exit::Signal { signal } => format!("signal {signal}"),

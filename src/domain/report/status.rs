@@ -346,7 +346,8 @@ fn awaiting(page: &mut Page, task: &Task, of: &ApprovalOf, voice: &Voice) {
                     ));
                 }
             }
-            for cause in &causes {
+            // No other work would be pushed without those workflows.
+            for cause in causes.iter().filter(|cause| **cause != Cause::Ci) {
                 ways.push(format!(
                     "- {} has the agent find a way without {}.",
                     voice.say("reject", cause.word(), task.id),

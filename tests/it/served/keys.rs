@@ -178,7 +178,7 @@ async fn workflows_with_secrets_that_our_push_would_run_are_asked_about_once() {
         ".gitea/workflows/ci.yml",
         "our push would run this workflow",
         "DEPLOY_KEY",
-        "`/agent approve ci`",
+        "`/agent approve r1` publishes r1",
     ] {
         assert!(told.contains(words), "{words}\n{told}");
     }
