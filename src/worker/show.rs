@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use super::Worker;
 use super::lease::Lease;
 use super::perform::{Trouble, place};
+use crate::domain::decide::verdict;
 use crate::domain::event::Event;
 use crate::domain::gates::Cause;
 use crate::domain::ident::Time;
@@ -158,7 +159,11 @@ impl Worker {
             base: task.base_branch.as_deref(),
             title: &title,
             body: &body,
-            draft: task.settings.pull.is_draft(task.approved_by().is_some()),
+            draft: task.settings.pull.is_draft(task.approved_by().is_some())
+                || task
+                    .revision
+                    .as_ref()
+                    .is_some_and(|newest| verdict(&newest.result).is_some()),
         };
         forge.ensure_pull(place(task), &pull).await
     }

@@ -225,3 +225,38 @@ async fn workflows_are_not_asked_about_where_the_server_allows_them() {
     let issue = world.labelled().await;
     world.is_at(issue, "needs-review").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_red_result_is_shown_as_a_draft_where_the_repository_wants_that() {
+    let keys = Keys {
+        repository: "[task]\nattempts = 1",
+        agent: "cat > /dev/null; echo 41 > answer.txt",
+        ..Keys::default()
+    };
+    let name = "a_red_result_is_shown_as_a_draft";
+    let Some(world) = World::with(name, Hears::Hooks, keys).await else {
+        return;
+    };
+    let issue = world.labelled().await;
+    world.is_at(issue, "failed").await;
+    assert_eq!(world.pulls().await.len(), 0, "not unless it is wanted");
+    let path = ".gitea/prentice.toml";
+    let wanted = "version = 1\n[task]\nattempts = 1\n[[verify]]\nname = \"tests\"\nrun = \"sh test.sh\"\n\
+                  [pr]\non_verify_fail = \"draft\"\ndraft = \"never\"\n";
+    world.change(&world.owner, "main", path, wanted).await;
+    let issue = world.labelled().await;
+    world.is_at(issue, "needs-review").await;
+    let pull = world.pulls().await.remove(0);
+    assert_eq!(pull["draft"], true);
+    let told = world.by_bot(issue, "task=").await.remove(0);
+    assert!(
+        told.contains("is up as a draft, **not verified**"),
+        "{told}"
+    );
+    let sha = pull["head"]["sha"].as_str().unwrap();
+    world
+        .until("the check is red", 20, async || {
+            world.status(sha, "prentice / verify").await == "failure"
+        })
+        .await;
+}
