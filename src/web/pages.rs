@@ -24,7 +24,7 @@ const COOKIE: &str = "prentice";
 const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(Template)]
-#[template(path = "task.html")]
+#[template(path = "task.html", config = "src/web/pages/askama.toml")]
 struct Page {
     id: TaskId,
     word: &'static str,
@@ -62,7 +62,7 @@ struct File {
 }
 
 #[derive(Template)]
-#[template(path = "login.html")]
+#[template(path = "login.html", config = "src/web/pages/askama.toml")]
 struct Login<'a> {
     task: &'a str,
 }

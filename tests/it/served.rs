@@ -1,6 +1,7 @@
 //! `prentice serve` on a real Gitea: from the label to the merge, as the people on it see it.
 
 mod acts;
+mod figures;
 mod keys;
 mod roads;
 mod verdicts;

@@ -559,9 +559,9 @@ async fn a_task_at_work_is_shown_again_before_its_promise_lapses() {
         let other = here.request(2).await;
         here.says(2, "In line").await;
         assert_eq!(here.status(1), first);
-        later(2);
+        later(62);
         here.request(3).await;
-        here.says(1, "Next update by 14:45 UTC").await;
+        here.says(1, "Next update by 14:46 UTC").await;
         assert!(here.store.outcome(other).await.unwrap().is_some());
     })
     .await;
