@@ -112,3 +112,16 @@ async fn without_a_link_every_task_looks_the_same() {
     let (status, ..) = get(&server, "/tasks/T-2", &format!("prentice={other}")).await;
     assert_eq!(status, 401, "there is no such task");
 }
+
+#[tokio::test]
+async fn a_log_of_another_task_is_not_there() {
+    let (server, _) = with_task().await;
+    let content = Content::Bytes(b"of nobody\n".to_vec());
+    let log = server.store.put_artifact(None, ArtifactKind::Log, content);
+    let other = log.await.unwrap().sha256;
+    let cookie = format!("prentice={}", link_key().pass(TaskId(1), in_an_hour()));
+    let path = format!("/tasks/T-1/logs/{}", other.as_str());
+    let (status, _, body) = get(&server, &path, &cookie).await;
+    assert_eq!(status, 404);
+    assert!(!body.contains("of nobody"), "{body}");
+}
