@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::credential::read_credential;
 use super::{App, AppError, Said};
 use crate::config::{self, Credentials, Env, ForgeKind, ForgeSettings};
-use crate::forge::{self, Service};
+use crate::forge::{self, Examine, Service};
 
 impl App {
     /// The service of a configured forge, and what it signs its deliveries with. Its credentials are put into `env` as
@@ -28,11 +28,7 @@ impl App {
         for warning in &found.warnings {
             tracing::warn!(forge = forge.name, "{warning}");
         }
-        let known = [&found.token, &found.webhook_secret, &found.signing_key];
-        for (at, secret) in known.into_iter().flatten().enumerate() {
-            let name = format!("CREDENTIAL_{at}_TOKEN_OF_{}", forge.name);
-            env.insert(name, secret.expose_secret().to_owned());
-        }
+        hide(forge, &found, env);
         let secret = found.webhook_secret.clone();
         let service = service(forge, found)
             .map_err(|why| AppError::Auth(Said::plain(format!("forge {}: {why}", forge.name))))?;
@@ -45,7 +41,36 @@ impl App {
     }
 }
 
-fn service(forge: &ForgeSettings, found: Credentials) -> Result<Arc<dyn Service>, forge::Error> {
+/// Puts credentials into `env` as if variables held them.
+pub(super) fn hide(forge: &ForgeSettings, found: &Credentials, env: &mut Env) {
+    let known = [&found.token, &found.webhook_secret, &found.signing_key];
+    for (at, secret) in known.into_iter().flatten().enumerate() {
+        let name = format!("CREDENTIAL_{at}_TOKEN_OF_{}", forge.name);
+        env.insert(name, secret.expose_secret().to_owned());
+    }
+}
+
+/// Looks at a configured forge with its credential.
+pub(super) fn examine(
+    forge: &ForgeSettings,
+    found: &Credentials,
+) -> Result<Arc<dyn Examine>, forge::Error> {
+    match forge.kind {
+        ForgeKind::Gitea => {
+            let token = found.token.clone().unwrap_or_default();
+            forge::examine_gitea(&forge.base_url, token)
+        }
+        ForgeKind::GitHub => Err(forge::Error::Invalid {
+            what: "a look at GitHub".to_owned(),
+            why: "it is not in this version".to_owned(),
+        }),
+    }
+}
+
+pub(super) fn service(
+    forge: &ForgeSettings,
+    found: Credentials,
+) -> Result<Arc<dyn Service>, forge::Error> {
     let missing = || forge::Error::Auth {
         why: "there is none".to_owned(),
     };

@@ -22,6 +22,7 @@ mod comments;
 mod fit;
 mod granted;
 mod graph;
+mod manifest;
 mod pace;
 mod pulls;
 mod repo;
@@ -41,6 +42,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
 
 use self::api::{Answer, Line};
+pub use self::manifest::{MadeApp, NewApp, PERMISSIONS};
+pub(super) use self::manifest::{convert, form, manifest};
 use self::pace::Pace;
 use super::{Account, Error, Service};
 use crate::domain::ident::TaskId;

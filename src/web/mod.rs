@@ -6,6 +6,7 @@
 
 mod body;
 mod hook;
+mod manifest;
 mod metrics;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::body::Room;
+pub use self::manifest::{Wish, await_code};
 use self::metrics::Metrics;
 use crate::forge::hook::Kind;
 use crate::store::Store;

@@ -191,14 +191,8 @@ impl Show {
         if let Some(label) = all.into_iter().find(is) {
             return Ok(label.id);
         }
-        let waits = ["proposed", "needs-", "failed"];
-        let stage = name.split_once(':').map_or(name, |(_, stage)| stage);
-        let colour = match waits.iter().any(|word| stage.starts_with(word)) {
-            true => COLOUR_WAITS,
-            false => COLOUR_WORKS,
-        };
         let body = json!({
-            "name": name, "color": colour, "description": "Where the agent's task stands; set by the bot.",
+            "name": name, "color": colour(name), "description": "Where the agent's task stands; set by the bot.",
         });
         let what = format!("making the label `{name}`");
         let answer = self
@@ -206,6 +200,16 @@ impl Show {
             .write(Method::POST, &["labels"], body, &[201], what)
             .await?;
         Ok(answer.read::<RawLabel>()?.id)
+    }
+}
+
+/// Those that wait for a person share one.
+pub(super) fn colour(label: &str) -> &'static str {
+    let waits = ["proposed", "needs-", "failed"];
+    let stage = label.split_once(':').map_or(label, |(_, stage)| stage);
+    match waits.iter().any(|word| stage.starts_with(word)) {
+        true => COLOUR_WAITS,
+        false => COLOUR_WORKS,
     }
 }
 

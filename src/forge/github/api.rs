@@ -308,6 +308,18 @@ async fn send_by(
     })
 }
 
+/// One request of nobody in particular.
+pub(super) async fn send_once(
+    crab: &Octocrab,
+    method: Method,
+    path: &str,
+) -> Result<Answer, Error> {
+    match in_time(send_by(crab, method, path, None)).await {
+        Ok(answer) | Err(Unsent::Token(answer)) => Ok(answer),
+        Err(Unsent::Why(why)) => Err(lost(&why)),
+    }
+}
+
 fn unsent(error: octocrab::Error) -> Unsent {
     match error {
         octocrab::Error::GitHub { source, .. } => {
@@ -367,6 +379,16 @@ impl Answer {
     /// The body as what it should be.
     pub(super) fn read<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| unreadable(&error, ask))
+    }
+
+    /// The same, where nothing that was said may be repeated.
+    pub(super) fn data<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            format!(
+                "GitHub's answer is not what it describes (line {})",
+                error.line()
+            )
+        })
     }
 
     fn read_under<T: DeserializeOwned>(
