@@ -356,6 +356,17 @@ mod tests {
         .into_iter()
         .map(shown)
         .collect();
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @"
+        ours a/b Issue 7
+        ours a/b Pull 8
+        ghe a/b Pull 9
+        github a/b Issue 1
+        https://github.com.evil.example/a/b/issues/1 is on no forge that is known here; add a [[forge]] with its `base_url` to the server file
+        https://git.example.org/suba/a/b/issues/7 is on no forge that is known here; add a [[forge]] with its `base_url` to the server file
+        https://github.com/a/b/issues/0 names neither an issue nor a pull request; copy it from the browser: …/owner/name/issues/7
+        https://github.com/a/b/wiki/1 names neither an issue nor a pull request; copy it from the browser: …/owner/name/issues/7
+        https://github.com/a/../issues/1 names neither an issue nor a pull request; copy it from the browser: …/owner/name/issues/7
+        https://github.com/a/b names neither an issue nor a pull request; copy it from the browser: …/owner/name/issues/7
+        ");
     }
 }

@@ -60,10 +60,13 @@ pub(super) fn examine(
             let token = found.token.clone().unwrap_or_default();
             forge::examine_gitea(&forge.base_url, token)
         }
-        ForgeKind::GitHub => Err(forge::Error::Invalid {
-            what: "a look at GitHub".to_owned(),
-            why: "it is not in this version".to_owned(),
-        }),
+        ForgeKind::GitHub => {
+            let base_url = (!forge.base_url.is_empty()).then_some(forge.base_url.as_str());
+            let app = (forge.app_id != 0).then(|| u64::from(forge.app_id));
+            let app = app.zip(found.private_key.as_ref());
+            let token = found.token.clone().unwrap_or_default();
+            forge::examine_github(base_url, app, &token)
+        }
     }
 }
 

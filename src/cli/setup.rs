@@ -248,8 +248,8 @@ fn text(done: &SetUp) -> String {
         let file = shell_word(&file.display().to_string());
         lines.push(format!("  export {name}={file}"));
     }
-    lines.push(format!("  prentice --config {config} doctor"));
-    lines.push(format!("  prentice --config {config} serve"));
+    lines.push(format!("  prentice doctor --config {config}"));
+    lines.push(format!("  prentice serve --config {config}"));
     lines.join("\n")
 }
 

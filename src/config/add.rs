@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_new_file_is_whole_and_says_it_all_again_without_change() {
-        let agent = ["sh", "-c", "echo \"a\\b\"\n"];
+        let agent = ["sh", "-c", "echo \"a\\b\""];
         let text = added(None, &agent, Some("127.0.0.1:9000"));
         assert_eq!(
             added(Some(&text), &agent, Some("127.0.0.1:9000")),
@@ -270,7 +270,23 @@ mod tests {
             "# mine\nversion = 1\n[[forge]]\nname = \"hub\"   # the other one\nrepos = [\"a/b\"]";
         let text = added(Some(old), &["agent"], None);
         assert!(text.starts_with(old), "{text}");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        # mine
+        version = 1
+        [[forge]]
+        name = "hub"   # the other one
+        repos = ["a/b"]
+
+        [[forge]]
+        name = "main"
+        kind = "gitea"
+        base_url = "https://git.example.org"
+        repos = ["team/thing"]
+        poll = "60s"
+
+        [agents.default]
+        command = ["agent"]
+        "#);
     }
 
     #[test]
@@ -295,6 +311,17 @@ mod tests {
             added(Some("version = 1\n"), &[], Some("127.0.0.1:9000")),
             added(Some("version = 2\n"), &[], None),
         ];
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @"
+        server.toml has a forge `main` already, which is github at the public service; edit it there, or choose another name with --name
+        server.toml has a forge `main` already, which does not serve team/thing; edit it there, or choose another name with --name
+        was there
+        server.toml has another agent already; edit `[agents.default]` there, or leave --agent-cmd away
+        server.toml listens on 127.0.0.1:8460, not on 127.0.0.1:9000; change `[server] listen` there, or leave --listen away
+        error[PRN106]: `version` is not one this program knows
+          ┌ server.toml:1:11
+        1 │ version = 2
+          │           ^ this program reads version 1
+        1 error. Nothing was started. Explain: prentice explain PRN106
+        ");
     }
 }

@@ -17,8 +17,8 @@ pub trait Examine: Send + Sync {
     /// Whether our account could change the default branch by itself.
     async fn reach(&self, repository: &Repository) -> Result<Reach, Error>;
 
-    /// Whether the repository has this label.
-    async fn has_label(&self, repository: &Repository, label: &str) -> Result<bool, Error>;
+    /// Whether the repository has this label; `None` where that is not looked at.
+    async fn has_label(&self, repository: &Repository, label: &str) -> Result<Option<bool>, Error>;
 
     /// The webhook that sends what happens there to `/hooks/{forge}` of some server.
     async fn hook(&self, repository: &Repository, forge: &str) -> Result<HookSeen, Error>;

@@ -347,7 +347,7 @@ pub fn github_app(
     app_id: u64,
     private_key: &SecretString,
 ) -> Result<Arc<dyn Service>, Error> {
-    github::app(name, base_url, app_id, private_key)
+    Ok(github::app(name, base_url, app_id, private_key)?)
 }
 
 /// The same with the token of an account. Errors as for [`github_app`].
@@ -359,7 +359,22 @@ pub fn github_token(
     base_url: Option<&str>,
     token: &SecretString,
 ) -> Result<Arc<dyn Service>, Error> {
-    github::token(name, base_url, token)
+    Ok(github::token(name, base_url, token)?)
+}
+
+/// Looks at GitHub as an App, or with the token of an account: what [`github_app`] and [`github_token`] take.
+///
+/// # Errors
+/// As for those.
+pub fn examine_github(
+    base_url: Option<&str>,
+    app: Option<(u64, &SecretString)>,
+    token: &SecretString,
+) -> Result<Arc<dyn Examine>, Error> {
+    match app {
+        Some((id, key)) => Ok(github::app("", base_url, id, key)?),
+        None => Ok(github::token("", base_url, token)?),
+    }
 }
 
 /// The manifest of a GitHub App, JSON, and the address of the form that takes it: of an organisation, or of whoever

@@ -194,6 +194,8 @@ impl World {
         let text = text.replace(&self.at(), "http://prentice:8460");
         let text = text.replace(&format!("127.0.0.1:{}", self.port), "127.0.0.1:8460");
         let text = text.replace(&self.repo.name, "team/project");
+        let hook = regex::Regex::new(r"/settings/hooks/\d+").unwrap();
+        let text = hook.replace_all(&text, "/settings/hooks/7");
         text.replace(&self.bot.login, "bot")
             .replace(&self.owner.login, "dana")
     }

@@ -74,7 +74,7 @@ pub async fn setup_app(
         .as_ref()
         .map(|base| format!("{base}/hooks/{}", order.forge.name));
     let new = NewApp {
-        name: &format!("prentice-{}", order.org.as_deref().unwrap_or("bot")),
+        name: &app_name(order.org.as_deref()),
         url: base_url.map_or(PAGE, |url| url.trim_end_matches("/api/v3")),
         hook: hook.as_deref(),
         back: &format!("{page}/done"),
@@ -147,4 +147,10 @@ pub async fn setup_app(
         environment,
         left,
     })
+}
+
+/// A name that GitHub takes: of at most 34 characters, and likely nobody else's.
+fn app_name(org: Option<&str>) -> String {
+    let name = format!("prentice-{}", org.unwrap_or("bot"));
+    name.chars().take(34).collect()
 }

@@ -197,7 +197,7 @@ impl Examine for Gitea {
         })
     }
 
-    async fn has_label(&self, repository: &Repository, label: &str) -> Result<bool, Error> {
+    async fn has_label(&self, repository: &Repository, label: &str) -> Result<Option<bool>, Error> {
         let is = |one: &RawLabel| one.name == label;
         let path = front(&repository.name)
             .into_iter()
@@ -209,7 +209,7 @@ impl Examine for Gitea {
             .pages(&call, |page: &[RawLabel]| !page.iter().any(is))
             .await
             .map_err(flat)?;
-        Ok(found.iter().any(is))
+        Ok(Some(found.iter().any(is)))
     }
 
     async fn hook(&self, repository: &Repository, forge: &str) -> Result<HookSeen, Error> {

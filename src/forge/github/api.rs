@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::super::{Error, LIST_MAX};
 use super::fit::clipped;
 use super::{Hub, Key};
+use crate::domain::ident::Time;
 
 /// Longest that one answer may take, its body included.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
@@ -381,16 +382,6 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|error| unreadable(&error, ask))
     }
 
-    /// The same, where nothing that was said may be repeated.
-    pub(super) fn data<T: DeserializeOwned>(&self) -> Result<T, String> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            format!(
-                "GitHub's answer is not what it describes (line {})",
-                error.line()
-            )
-        })
-    }
-
     fn read_under<T: DeserializeOwned>(
         &self,
         under: Option<&str>,
@@ -454,13 +445,13 @@ impl Answer {
     /// Seconds from the server's own time to the end of its limit: our clock is never asked.
     fn until_reset(&self) -> Option<u64> {
         let reset = i64::try_from(self.number("x-ratelimit-reset")?).ok()?;
-        let date = self.header("date")?;
-        let now = jiff::fmt::rfc2822::DateTimeParser::new()
-            .relaxed_weekday(true)
-            .parse_timestamp(date)
-            .ok()?;
         // One more, since both are whole seconds.
-        u64::try_from(reset - now.as_second() + 1).ok()
+        u64::try_from(reset - self.clock()?.0 / 1000 + 1).ok()
+    }
+
+    /// The forge's clock when it answered.
+    pub(super) fn clock(&self) -> Option<Time> {
+        super::super::http::moment(self.header("date")?)
     }
 
     /// The query of the next page. Only the query: an address in an answer is no place to send a token to.

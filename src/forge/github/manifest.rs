@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::Error;
-use super::api::{Method, part, send_once};
+use super::api::{Ask, Method, part, send_once};
 use super::{Base, no_client};
 
 /// What an App may do: permission, access, why. Nothing that reaches workflows, administration or secrets.
@@ -98,6 +98,12 @@ pub(in crate::forge) fn form(base_url: Option<&str>, org: Option<&str>) -> Resul
     })
 }
 
+/// What the exchange is about, for errors.
+const ASK: Ask<'static> = Ask {
+    what: "the App that GitHub made",
+    needs: "nothing",
+};
+
 #[derive(Deserialize)]
 struct RawApp {
     id: u64,
@@ -120,10 +126,7 @@ pub(in crate::forge) async fn convert(
     let path = format!("/app-manifests/{}/conversions", part(code));
     let answer = send_once(&crab, Method::Post, &path).await?;
     let raw: RawApp = match answer.status {
-        201 => answer.data().map_err(|why| Error::Unavailable {
-            what: "the App that GitHub made".to_owned(),
-            why,
-        })?,
+        201 => answer.read(ASK)?,
         404 | 422 => {
             return Err(Error::Invalid {
                 what: "the code that GitHub gave".to_owned(),

@@ -85,6 +85,11 @@ impl Fake {
         self.shared.world.lock().unwrap()
     }
 
+    /// Where its interface is.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Where its pages would be.
     pub(crate) fn web(&self) -> String {
         self.base.trim_end_matches("/api/v3").to_owned()

@@ -131,7 +131,14 @@ async fn an_app_is_made_by_a_person_at_a_page_that_only_the_terminal_names() {
                 .replace("</td><td>", ", ")
         })
         .collect();
-    insta::assert_snapshot!(rows.join("\n"), @"");
+    insta::assert_snapshot!(rows.join("\n"), @"
+    issues: write, to comment, and to set labels
+    pull_requests: write, to open pull requests and ask for reviews
+    contents: write, to fetch the code, and to push branches of its own
+    checks: write, to show evidence on commits
+    statuses: write, to show evidence where check runs are not shown
+    metadata: read, to see who may do what
+    ");
     let action = plain(between(&page, "action=\"", "\""));
     let (action, state) = action.split_once("?state=").unwrap();
     assert_eq!(
@@ -141,8 +148,40 @@ async fn an_app_is_made_by_a_person_at_a_page_that_only_the_terminal_names() {
     let manifest = plain(between(&page, "name=\"manifest\" value=\"", "\""));
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     let back = manifest["redirect_url"].as_str().unwrap().to_owned();
-    let shown = format!("{manifest:#}").replace(&setup.page, "http://127.0.0.1:1/token");
-    insta::assert_snapshot!(shown, @"");
+    let shown = format!("{manifest:#}")
+        .replace(&setup.page, "http://127.0.0.1:1/token")
+        .replace(&fake.web(), "https://hub.example.org");
+    insta::assert_snapshot!(shown, @r#"
+    {
+      "default_events": [
+        "issues",
+        "issue_comment",
+        "pull_request",
+        "pull_request_review",
+        "pull_request_review_comment",
+        "push",
+        "create",
+        "delete",
+        "repository"
+      ],
+      "default_permissions": {
+        "checks": "write",
+        "contents": "write",
+        "issues": "write",
+        "metadata": "read",
+        "pull_requests": "write",
+        "statuses": "write"
+      },
+      "hook_attributes": {
+        "active": true,
+        "url": "https://prentice.example.org/hooks/main"
+      },
+      "name": "prentice-acme",
+      "public": false,
+      "redirect_url": "http://127.0.0.1:1/token/done",
+      "url": "https://hub.example.org"
+    }
+    "#);
 
     // Somebody else's way back is refused, and asks GitHub nothing.
     for (query, status) in [
@@ -167,9 +206,31 @@ async fn an_app_is_made_by_a_person_at_a_page_that_only_the_terminal_names() {
     let mut out = String::new();
     std::io::Read::read_to_string(setup.child.stdout.as_mut().unwrap(), &mut out).unwrap();
     let out = out.replace(&setup.folder.path().display().to_string(), "/etc/prentice");
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @"
+    made     GitHub App prentice-test (https://forge.test/apps/prentice-test)
+    made     /etc/prentice/main-private-key.pem
+    made     /etc/prentice/main-webhook-secret
+    made     /etc/prentice/server.toml
+    note     no agent is named, so this server is a referee only; --agent-cmd names one
+    note     install the App on acme/widget at https://forge.test/apps/prentice-test/installations/new
+    next
+      export PRENTICE_FORGE_MAIN_PRIVATE_KEY_FILE=/etc/prentice/main-private-key.pem
+      export PRENTICE_FORGE_MAIN_WEBHOOK_SECRET_FILE=/etc/prentice/main-webhook-secret
+      prentice doctor --config /etc/prentice/server.toml
+      prentice serve --config /etc/prentice/server.toml
+    ");
     let read = |name: &str| std::fs::read_to_string(setup.folder.path().join(name)).unwrap();
-    insta::assert_snapshot!(read("server.toml").replace(&fake.web(), "https://hub.example.org"), @"");
+    insta::assert_snapshot!(read("server.toml").replace(&fake.web(), "https://hub.example.org"), @r#"
+    # Made by `prentice setup`. Every key with its value: `prentice config show --server`.
+    version = 1
+
+    [[forge]]
+    name = "main"
+    kind = "github"
+    base_url = "https://hub.example.org/api/v3"
+    app_id = 77
+    repos = ["acme/widget"]
+    "#);
     for file in ["main-private-key.pem", "main-webhook-secret"] {
         assert_eq!(mode(&setup.folder.path().join(file)), 0o600, "{file}");
     }
@@ -202,6 +263,6 @@ async fn a_code_that_github_does_not_take_keeps_nothing() {
     assert_eq!(status, 200);
     assert_eq!(setup.child.wait().unwrap().code(), Some(2));
     let said: Vec<String> = setup.said.by_ref().map_while(Result::ok).collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @"error: GitHub: the code that GitHub gave was refused as invalid: it was used already, or an hour is over; begin again");
     assert_eq!(std::fs::read_dir(setup.folder.path()).unwrap().count(), 0);
 }

@@ -62,7 +62,11 @@ async fn a_pull_request_is_judged_by_its_address_and_told_only_when_asked() {
     let green = verify(&[&url]);
     assert_eq!(green.status.code(), Some(0), "{}", words(&green));
     let out = String::from_utf8_lossy(&green.stdout).into_owned();
-    insta::assert_snapshot!(short(&world.quiet(&out)), @"");
+    insta::assert_snapshot!(short(&world.quiet(&out)), @"
+    commits  0000000 → 0000000, 1 file, +1 −0
+    verify   tests 1 → 0   (required 1/1)
+    verdict  verified
+    ");
     let red = verify(&[&wrong]);
     assert_eq!(red.status.code(), Some(6), "{}", words(&red));
     let comments = async || world.gitea.comments(&world.repo, good).await;
@@ -101,7 +105,12 @@ async fn a_pull_request_is_judged_by_its_address_and_told_only_when_asked() {
         let output = verify(&[&url]);
         all += &format!("{} {}", output.status.code().unwrap(), words(&output));
     }
-    insta::assert_snapshot!(world.quiet(&all), @"");
+    insta::assert_snapshot!(world.quiet(&all), @"
+    2 error: https://git.example.org/team/project/issues/3 is an issue; `prentice run` works on it
+    5 error: pull request #999 is not there (any more)
+    2 error: https://git.example.org/team/project/wiki/1 names neither an issue nor a pull request; copy it from the browser: …/owner/name/issues/7
+    2 error: https://elsewhere.example/a/b/pulls/1 is on no forge that is known here; add a [[forge]] with its `base_url` to the server file
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +150,7 @@ async fn an_issue_is_worked_on_by_its_address_in_a_clone_and_nothing_is_written(
     };
     let refused = run(&["--publish"]);
     assert_eq!(refused.status.code(), Some(2));
-    insta::assert_snapshot!(words(&refused), @"");
+    insta::assert_snapshot!(words(&refused), @"error: `run --publish` is not in this version; push the branch that a run leaves, or let `prentice serve` do it");
     let done = run(&[]);
     assert_eq!(done.status.code(), Some(0), "{}", words(&done));
     let out = String::from_utf8_lossy(&done.stdout).into_owned();

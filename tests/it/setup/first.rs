@@ -11,6 +11,7 @@ async fn setup_makes_all_that_is_missing_and_the_second_time_nothing() {
     assert_eq!(first.status.code(), Some(0), "{}", words(&first));
     insta::assert_snapshot!(world.quiet(&words(&first)), @"
     made     bot is a collaborator of team/project who may write
+    made     /etc/prentice/main-webhook-secret
     made     9 labels of team/project, of `agent` and those of stages
     made     webhook of team/project to http://prentice:8460/hooks/main
     made     /etc/prentice/main-token
@@ -18,8 +19,8 @@ async fn setup_makes_all_that_is_missing_and_the_second_time_nothing() {
     next
       export PRENTICE_FORGE_MAIN_TOKEN_FILE=/etc/prentice/main-token
       export PRENTICE_FORGE_MAIN_WEBHOOK_SECRET_FILE=/etc/prentice/main-webhook-secret
-      prentice --config /etc/prentice/server.toml doctor
-      prentice --config /etc/prentice/server.toml serve
+      prentice doctor --config /etc/prentice/server.toml
+      prentice serve --config /etc/prentice/server.toml
     ");
     insta::assert_snapshot!(world.quiet(&world.read("server.toml")), @r#"
     # Made by `prentice setup`. Every key with its value: `prentice config show --server`.
@@ -59,6 +60,7 @@ async fn setup_makes_all_that_is_missing_and_the_second_time_nothing() {
     assert_eq!(second.status.code(), Some(0), "{}", words(&second));
     insta::assert_snapshot!(world.quiet(&words(&second)).split("next").next().unwrap(), @"
     there    bot is a collaborator of team/project who may write
+    there    /etc/prentice/main-webhook-secret
     there    all 9 labels of team/project, `agent` and those of stages
     there    webhook of team/project to http://prentice:8460/hooks/main
     there    /etc/prentice/main-token
@@ -163,5 +165,21 @@ async fn what_setup_cannot_do_is_told_before_anything_is_written() {
         .output();
     say("nothing said", bare.unwrap());
     assert!(!told.contains(admin.trim()) && !told.contains(owner.token.as_str()));
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @"
+    a wrong administrator's token, 4
+    error: the administrator's token: https://git.example.org: the forge does not accept the credential: 401 Unauthorized: invalid username, password or token; renew it
+    the bot's own for the administrator's, 4
+    error: both tokens are of bot; make an account of its own for the bot: what our account does is never taken for a person's
+    a wrong bot's token, 4
+    error: the bot's token: https://git.example.org: the forge does not accept the credential: 401 Unauthorized: invalid username, password or token; renew it
+    a bot's token that reads, 4
+    error: the bot's token lacks write:repository; make one with them at Settings, Applications (https://git.example.org/user/settings/applications), then run this again
+    no repository, 5
+    error: https://git.example.org has no repository nobody/nothing that the administrator may see; compare its name
+    error: the administrator's token is of an account that does not administer lee/other; use one of the repository's owner or administrators
+    a server file with another forge of that name, 2
+    error: /etc/prentice/server.toml has a forge `main` already, which is github at the public service; edit it there, or choose another name with --name
+    nothing said, 2
+    error: --url, --repo, --admin-token-file missing; give them, or run this on a terminal without --no-input
+    ");
 }

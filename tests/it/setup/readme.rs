@@ -47,7 +47,13 @@ fn picture(world: &World, name: &str, path: &str, height: u32) {
     let Some(folder) = pictures() else { return };
     let home = tempfile::tempdir().unwrap();
     let taken = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=5000"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--virtual-time-budget=5000",
+        ])
         .arg(format!("--user-data-dir={}", home.path().display()))
         .arg(format!("--window-size=1180,{height}"))
         .arg(format!("--screenshot={}", folder.join(name).display()))
@@ -94,7 +100,7 @@ async fn the_commands_of_the_readme_lead_from_fresh_tokens_to_a_merged_pull_requ
         ],
     );
     assert_eq!(
-        script.matches("prentice --config").count(),
+        script.matches("--config server.toml").count(),
         3,
         "three commands"
     );
