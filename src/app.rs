@@ -1,5 +1,6 @@
 //! Composition root: builds the ports, owns the clock and randomness, and knows what one machine is made of.
 
+mod by_url;
 mod connect;
 mod connected;
 mod crash;
@@ -18,6 +19,7 @@ mod remote;
 mod request;
 mod serve;
 mod served;
+pub mod setup;
 mod tasks;
 mod upkeep;
 mod verify;
@@ -31,6 +33,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use crate::run::News;
+pub use by_url::{PullOrder, is_address};
 pub use credential::read_credential;
 pub use error::{AppError, Said};
 pub use local::Told;

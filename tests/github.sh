@@ -54,6 +54,7 @@ rm -f "$into/stamp"
 
 cat >"$work/routes" <<'END'
 GET /app
+POST /app-manifests/{code}/conversions
 GET /app/hook/deliveries
 POST /app/hook/deliveries/{delivery_id}/attempts
 GET /app/installations

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::credential::read_credential;
 use super::{App, AppError, Said};
 use crate::config::{self, Credentials, Env, ForgeKind, ForgeSettings, Signing};
-use crate::forge::{self, Service};
+use crate::forge::{self, Examine, Service};
 use crate::git::Signer;
 
 /// A configured forge and what goes with it.
@@ -34,16 +34,7 @@ impl App {
         for warning in &found.warnings {
             tracing::warn!(forge = forge.name, "{warning}");
         }
-        let known = [
-            &found.token,
-            &found.webhook_secret,
-            &found.private_key,
-            &found.signing_key,
-        ];
-        for (at, secret) in known.into_iter().flatten().enumerate() {
-            let name = format!("CREDENTIAL_{at}_TOKEN_OF_{}", forge.name);
-            env.insert(name, secret.expose_secret().to_owned());
-        }
+        hide(forge, &found, env);
         let refused =
             |why: String| AppError::Auth(Said::plain(format!("forge {}: {why}", forge.name)));
         let signer = match (&forge.signing, &found.signing_key) {
@@ -67,7 +58,44 @@ impl App {
     }
 }
 
-fn service(forge: &ForgeSettings, found: Credentials) -> Result<Arc<dyn Service>, forge::Error> {
+/// Puts credentials into `env` as if variables held them.
+pub(super) fn hide(forge: &ForgeSettings, found: &Credentials, env: &mut Env) {
+    let known = [
+        &found.token,
+        &found.webhook_secret,
+        &found.private_key,
+        &found.signing_key,
+    ];
+    for (at, secret) in known.into_iter().flatten().enumerate() {
+        let name = format!("CREDENTIAL_{at}_TOKEN_OF_{}", forge.name);
+        env.insert(name, secret.expose_secret().to_owned());
+    }
+}
+
+/// Looks at a configured forge with its credential.
+pub(super) fn examine(
+    forge: &ForgeSettings,
+    found: &Credentials,
+) -> Result<Arc<dyn Examine>, forge::Error> {
+    match forge.kind {
+        ForgeKind::Gitea => {
+            let token = found.token.clone().unwrap_or_default();
+            forge::examine_gitea(&forge.base_url, token)
+        }
+        ForgeKind::GitHub => {
+            let base_url = (!forge.base_url.is_empty()).then_some(forge.base_url.as_str());
+            let app = (forge.app_id != 0).then(|| u64::from(forge.app_id));
+            let app = app.zip(found.private_key.as_ref());
+            let token = found.token.clone().unwrap_or_default();
+            forge::examine_github(base_url, app, &token)
+        }
+    }
+}
+
+pub(super) fn service(
+    forge: &ForgeSettings,
+    found: Credentials,
+) -> Result<Arc<dyn Service>, forge::Error> {
     let missing = || forge::Error::Auth {
         why: "there is none".to_owned(),
     };

@@ -1,13 +1,17 @@
 //! What works on this machine and what does not, one line each, with what to do about it.
 //!
 //! Looking is apart from judging: what was seen goes into small pure functions, one per group, so that each line
-//! can be read in a test. Groups that need a forge are added by whoever knows the forge, as more [`Line`]s.
+//! can be read in a test. What a forge says is in `forges`.
 
 pub mod alive;
+mod forges;
 
+use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
+
+use secrecy::SecretString;
 
 use super::{AppError, Said, SystemClock, local, make_private, server_settings};
 use crate::config::{self, Env};
@@ -23,7 +27,7 @@ pub struct Line {
     /// What it is about: `sandbox`, `git`, `data`.
     pub group: &'static str,
     /// What of it, unique in its group.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// How it is.
     pub state: State,
     /// What was seen.
@@ -58,10 +62,14 @@ impl State {
 impl Line {
     /// All is well.
     #[must_use]
-    pub fn ok(group: &'static str, name: &'static str, text: impl Into<String>) -> Self {
+    pub fn ok(
+        group: &'static str,
+        name: impl Into<Cow<'static, str>>,
+        text: impl Into<String>,
+    ) -> Self {
         Self {
             group,
-            name,
+            name: name.into(),
             state: State::Ok,
             text: text.into(),
             fix: None,
@@ -72,7 +80,7 @@ impl Line {
     #[must_use]
     pub fn warn(
         group: &'static str,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         text: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
@@ -87,7 +95,7 @@ impl Line {
     #[must_use]
     pub fn fail(
         group: &'static str,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         text: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
@@ -98,7 +106,7 @@ impl Line {
         }
     }
 
-    fn said(group: &'static str, name: &'static str, said: &Said) -> Self {
+    fn said(group: &'static str, name: impl Into<Cow<'static, str>>, said: &Said) -> Self {
         let fix = (!said.hint.is_empty()).then(|| said.hint.clone());
         Self {
             state: State::Fail,
@@ -117,9 +125,17 @@ const EARLIEST: Time = Time(1_767_225_600_000);
 /// 2100-01-01: no clock that is right shows more.
 const LATEST: Time = Time(4_102_444_800_000);
 
-/// Everything that can be found out without a forge. `quick` leaves out what starts a sandbox, and asks the
-/// server instead, where there should be one.
-pub async fn doctor(env: &Env, config: Option<&Path>, quick: bool) -> Vec<Line> {
+/// How closely to look.
+#[derive(Clone, Debug, Default)]
+pub struct Depth {
+    /// Starts no sandbox and asks no forge, but the server, where there should be one.
+    pub quick: bool,
+    /// Of an administrator, who may see webhooks; used here and kept nowhere.
+    pub admin: Option<SecretString>,
+}
+
+/// Everything that can be found out.
+pub async fn doctor(env: &Env, config: Option<&Path>, depth: &Depth) -> Vec<Line> {
     let mut lines = vec![program()];
     let settings = server_settings(env, config);
     let file = config::server_file(config, env);
@@ -129,7 +145,7 @@ pub async fn doctor(env: &Env, config: Option<&Path>, quick: bool) -> Vec<Line> 
     ));
     lines.push(clock(SystemClock.now()));
     lines.extend(git_lines(git::program()));
-    let Ok((server, _)) = settings else {
+    let Ok((server, origins)) = settings else {
         return lines;
     };
     let Some(data) = config::data_dir(&server, env) else {
@@ -153,16 +169,25 @@ pub async fn doctor(env: &Env, config: Option<&Path>, quick: bool) -> Vec<Line> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let opened = store::open(&data, clock, Arc::new(store::Unwatched)).await;
     lines.push(store_line(opened.as_ref().map(|_| ())));
-    if let Ok(store) = opened {
-        store.close().await;
-    }
-    if quick {
+    if depth.quick {
         // A health check is of a server; one without a forge does not listen.
         if !server.forges.is_empty() {
             lines.push(alive::serving(&server.listen).await);
         }
     } else {
         lines.extend(sandbox_lines(probe(&data, env).await));
+        let look = forges::Look {
+            env,
+            server: &server,
+            origins: &origins,
+            data: &data,
+            store: opened.as_deref().ok(),
+            admin: depth.admin.as_ref(),
+        };
+        lines.extend(look.forges().await);
+    }
+    if let Ok(store) = opened {
+        store.close().await;
     }
     lines
 }

@@ -19,7 +19,7 @@ use crate::forge::{self, Conversation, Repository, Service};
 use crate::git::{Mirror, Remote, Want};
 use crate::intake::show_verdict;
 use crate::run::{Halt, RunError};
-use crate::store::{Begun, Clock, Question, Store};
+use crate::store::{Begun, Clock, Question, Steps, Store};
 
 /// Times that a question is begun before it is given up.
 const MOST_ATTEMPTS: u32 = 3;
@@ -42,7 +42,7 @@ pub(super) struct Referee {
 type Place = (Arc<dyn Conversation>, Repository, Arc<dyn Service>);
 
 /// Why a question was not answered.
-enum Trouble {
+pub(super) enum Trouble {
     /// Later it may be.
     Later(String),
     /// It cannot be; this is told.
@@ -224,20 +224,7 @@ impl Referee {
         let pull = question.pull;
         let steps = Arc::clone(&self.forges.machine.steps);
         let fetched = tokio::task::spawn_blocking(move || {
-            let wants = [Want::Branch(default), Want::Branch(base), Want::Pull(pull)];
-            let found = steps.around("mirror base", || mirror.fetch_remote(&remote, &wants));
-            let found = found.map_err(super::remote::remote_error)?;
-            let [rules, base, newest] = found.as_slice() else {
-                return Err(Trouble::Never("the forge gave other commits".to_owned()));
-            };
-            // Pushed to since it was asked: what was asked is judged, as long as it is there.
-            if *newest != head && !mirror.is_ancestor(&head, newest).unwrap_or(false) {
-                let what = "the commit that was asked about is gone: the branch was pushed over";
-                return Err(Trouble::Never(what.to_owned()));
-            }
-            let base = mirror.merge_base(base, &head);
-            let base = base.map_err(|why| Trouble::Never(why.to_string()))?;
-            Ok((rules.clone(), base))
+            fetch_pull((&mirror, &remote), &steps, (default, base), (pull, &head))
         });
         fetched
             .await
@@ -282,7 +269,31 @@ impl Referee {
     }
 }
 
-fn check(head: &CommitId, state: CheckState, title: &str) -> CheckReport {
+/// Fetches a pull request into the mirror; gives the commits of the rules and of the base to judge `head` against.
+/// `branches`: the default one, whose rules hold, and the one to merge into.
+pub(super) fn fetch_pull(
+    (mirror, remote): (&Mirror, &Remote),
+    steps: &Arc<dyn Steps>,
+    (default, base): (String, String),
+    (pull, head): (i64, &CommitId),
+) -> Result<(CommitId, CommitId), Trouble> {
+    let wants = [Want::Branch(default), Want::Branch(base), Want::Pull(pull)];
+    let found = steps.around("mirror base", || mirror.fetch_remote(remote, &wants));
+    let found = found.map_err(super::remote::remote_error)?;
+    let [rules, base, newest] = found.as_slice() else {
+        return Err(Trouble::Never("the forge gave other commits".to_owned()));
+    };
+    // Pushed to since it was asked: what was asked is judged, as long as it is there.
+    if newest != head && !mirror.is_ancestor(head, newest).unwrap_or(false) {
+        let what = "the commit that was asked about is gone: the branch was pushed over";
+        return Err(Trouble::Never(what.to_owned()));
+    }
+    let base = mirror.merge_base(base, head);
+    let base = base.map_err(|why| Trouble::Never(why.to_string()))?;
+    Ok((rules.clone(), base))
+}
+
+pub(super) fn check(head: &CommitId, state: CheckState, title: &str) -> CheckReport {
     CheckReport {
         name: "prentice / verify".to_owned(),
         sha: head.clone(),

@@ -69,19 +69,7 @@ impl App {
             )));
         }
         repository.mirror.fetch_commit(user, &head)?;
-        let facts = self.probe().await?;
-        let parent = self.data.join("work");
-        std::fs::create_dir_all(&parent).map_err(|why| {
-            AppError::Host(Said::plain(format!(
-                "{} cannot be made: {why}",
-                parent.display()
-            )))
-        })?;
-        let scratch = tempfile::Builder::new()
-            .prefix("verify-")
-            .tempdir_in(&parent);
-        let scratch = scratch
-            .map_err(|why| AppError::Host(Said::plain(format!("{}: {why}", parent.display()))))?;
+        let scratch = self.scratch()?;
         let chains = toolchains(&self.env, user, &self.server.sandbox.toolchains);
         for line in &chains.told {
             say(line);
@@ -95,6 +83,28 @@ impl App {
             layers,
             &self.env,
         );
+        self.judge(&bench, &prepared.settings, (base, head)).await
+    }
+
+    /// A folder for one verdict, gone with it.
+    pub(super) fn scratch(&self) -> Result<tempfile::TempDir, AppError> {
+        let parent = self.data.join("work");
+        let made = std::fs::create_dir_all(&parent).and_then(|()| {
+            tempfile::Builder::new()
+                .prefix("verify-")
+                .tempdir_in(&parent)
+        });
+        made.map_err(|why| AppError::Host(Said::plain(format!("{}: {why}", parent.display()))))
+    }
+
+    /// Judges two commits that are in the mirror of `bench`, until Ctrl-C.
+    pub(super) async fn judge(
+        &self,
+        bench: &Bench,
+        settings: &Settings,
+        commits: (CommitId, CommitId),
+    ) -> Result<Refereed, AppError> {
+        let facts = self.probe().await?;
         let (halt, halted) = watch::channel::<Option<Halt>>(None);
         let code = Arc::clone(&self.interrupted);
         let guard = tokio::spawn(async move {
@@ -105,8 +115,7 @@ impl App {
         let teller = Teller {
             told: self.told.clone(),
         };
-        let settings = &prepared.settings;
-        let judged = referee(&bench, settings, (base, head), &facts, &teller, halted).await;
+        let judged = referee(bench, settings, commits, &facts, &teller, halted).await;
         guard.abort();
         judged.map_err(|error| match error {
             RunError::Host(why) => AppError::Host(Said::lower(&why)),

@@ -1,24 +1,36 @@
 //! `prentice doctor`: what works here, one line each.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use super::Context;
 use super::ending::Ending;
+use super::setup::token;
 use crate::app::AppError;
-use crate::app::doctor::{self, Line, State};
+use crate::app::doctor::{self, Depth, Line, State};
 use crate::domain::report::SCHEMA_VERSION;
 use crate::domain::text;
 
 #[derive(clap::Args)]
 pub(super) struct DoctorArgs {
-    /// Only what takes no time: no sandbox is started. For health checks of containers
+    /// Only what takes no time: no sandbox is started, no forge asked. For health checks of containers
     #[arg(long)]
     quick: bool,
+    /// File with the token of an administrator of the repositories, who may see webhooks; `-` = a line of standard
+    /// input; kept nowhere
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
 }
 
 /// Exit code 1 where something fails; a warning is none.
 pub(super) async fn doctor(context: &Context, args: &DoctorArgs) -> Result<Ending, AppError> {
-    let lines = doctor::doctor(&context.env, context.config.as_deref(), args.quick).await;
+    let file = args.admin_token_file.as_deref();
+    let depth = Depth {
+        quick: args.quick,
+        admin: token(context, file, "PRENTICE_SETUP_ADMIN_TOKEN")?,
+    };
+    let lines = doctor::doctor(&context.env, context.config.as_deref(), &depth).await;
     let fails = lines.iter().any(|line| line.state == State::Fail);
     let listed: Vec<_> = lines
         .iter()

@@ -3,9 +3,11 @@
 mod configuration;
 mod doctor;
 mod ending;
+mod prompt;
 mod run;
 mod screen;
 mod serve;
+mod setup;
 mod tasks;
 mod verify;
 
@@ -66,6 +68,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Serve the forges of the server file: labelled issues become pull requests
     Serve,
+    /// Make repositories of a forge ready, and write the server file that serves them
+    Setup(setup::SetupArgs),
     /// What works on this machine and what does not, with the fix
     Doctor(doctor::DoctorArgs),
     /// Tasks: what they are, what they did, what they wait for
@@ -187,6 +191,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Ending, AppErro
         Command::Run(args) => run::run(context, args).await,
         Command::Verify(args) => verify::verify(context, args).await,
         Command::Serve => serve::serve(context).await,
+        Command::Setup(args) => setup::setup(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, &args).await,
         Command::Tasks(command) => tasks::tasks(context, command).await,
         Command::Config(command) => configuration::config(context, command).await,

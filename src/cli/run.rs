@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Context;
 use super::ending::{Ending, code_of};
-use crate::app::{App, AppError, RunOrder, Said, agent_words, demo};
+use crate::app::{App, AppError, RunOrder, Said, agent_words, demo, is_address};
 use crate::domain::report::{self, Voice};
 use crate::domain::task::{About, AgentSpec, Stage, Task};
 use crate::domain::text::harmless;
@@ -15,7 +15,7 @@ const ISSUE_CAP: u64 = 4 << 20;
 
 #[derive(clap::Args)]
 pub(super) struct RunArgs {
-    /// File with the issue, or `-` for standard input
+    /// File with the issue, its address on a forge, or `-` for standard input
     issue: String,
     /// A path in the repository
     #[arg(long, default_value = ".", value_name = "PATH")]
@@ -29,6 +29,9 @@ pub(super) struct RunArgs {
     /// Folder for the report, in place of the data folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Show the result on the forge of the issue too; refused in this version
+    #[arg(long)]
+    publish: bool,
 }
 
 #[derive(clap::Args)]
@@ -46,8 +49,25 @@ pub(super) struct DemoArgs {
 
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Ending, AppError> {
     let words = agent_words(&args.agent_cmd)?;
-    let (issue, source) = read_issue(&args.issue)?;
+    if args.publish {
+        return Err(AppError::Usage(Said::new(
+            "`run --publish` is not in this version",
+            "push the branch that a run leaves, or let `prentice serve` do it",
+        )));
+    }
+    let is_address = is_address(&args.issue);
+    let read = (!is_address).then(|| read_issue(&args.issue)).transpose()?;
     let app = context.open().await?;
+    let (issue, source) = match read {
+        Some(read) => read,
+        None => match app.issue_at(&args.issue).await {
+            Ok(text) => (text, args.issue.clone()),
+            Err(error) => {
+                app.close().await;
+                return Err(error);
+            }
+        },
+    };
     let out = args.out.as_deref().map(std::path::absolute).transpose();
     let order = RunOrder {
         issue,

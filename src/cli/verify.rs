@@ -4,11 +4,17 @@ use std::path::PathBuf;
 
 use super::Context;
 use super::ending::{Ending, class_code};
-use crate::app::{AppError, Refereed, VerifyOrder};
+use crate::app::{AppError, PullOrder, Refereed, VerifyOrder};
 use crate::domain::report;
 
 #[derive(clap::Args)]
 pub(super) struct VerifyArgs {
+    /// Pull request to judge, by its address; without it, two commits of a repository on this machine
+    #[arg(conflicts_with_all = ["repo", "base", "head"])]
+    pull: Option<String>,
+    /// Tell the verdict on the pull request too
+    #[arg(long, requires = "pull")]
+    publish: bool,
     /// A path in the repository
     #[arg(long, default_value = ".", value_name = "PATH")]
     repo: PathBuf,
@@ -25,13 +31,25 @@ pub(super) struct VerifyArgs {
 
 pub(super) async fn verify(context: &Context, args: VerifyArgs) -> Result<Ending, AppError> {
     let app = context.open().await?;
-    let order = VerifyOrder {
-        repository: args.repo,
-        base: args.base,
-        head: args.head,
-        verify: args.verify,
+    let refereed = match args.pull {
+        Some(url) => {
+            let order = PullOrder {
+                url,
+                verify: args.verify,
+                publish: args.publish,
+            };
+            app.verify_pull(order, &context.say()).await
+        }
+        None => {
+            let order = VerifyOrder {
+                repository: args.repo,
+                base: args.base,
+                head: args.head,
+                verify: args.verify,
+            };
+            app.verify(order, &context.say()).await
+        }
     };
-    let refereed = app.verify(order, &context.say()).await;
     let ending = refereed.map(|refereed| {
         let log_path = |digest: &crate::domain::ident::Digest| app.log_path(digest);
         let Refereed {

@@ -145,6 +145,28 @@ pub(super) fn is_credential(name: &str, forges: &[ForgeSettings]) -> bool {
     })
 }
 
+/// A credential that a file beside the server file can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// [`Credentials::token`].
+    Token,
+    /// [`Credentials::webhook_secret`].
+    WebhookSecret,
+    /// [`Credentials::private_key`].
+    PrivateKey,
+}
+
+/// The variable that names the file of a credential: `PRENTICE_FORGE_MAIN_TOKEN_FILE`.
+#[must_use]
+pub fn file_variable(forge: &ForgeSettings, secret: Secret) -> String {
+    let role = match secret {
+        Secret::Token => &TOKEN,
+        Secret::WebhookSecret => &WEBHOOK_SECRET,
+        Secret::PrivateKey => &PRIVATE_KEY,
+    };
+    format!("{}_FILE", variable(forge, role))
+}
+
 /// `PRENTICE_FORGE_MAIN_TOKEN`.
 fn variable(forge: &ForgeSettings, role: &Role) -> String {
     let name = forge.name.to_uppercase().replace('-', "_");

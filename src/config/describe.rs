@@ -208,7 +208,7 @@ fn line(
 }
 
 /// A value as TOML writes it.
-fn literal(value: &Value) -> String {
+pub(super) fn literal(value: &Value) -> String {
     match value {
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(literal).collect();

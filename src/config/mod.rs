@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads a file, the environment or a clock: the caller hands in what it has read.
 
+mod add;
 mod credentials;
 mod describe;
 mod environment;
@@ -28,8 +29,12 @@ mod value;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use add::{
+    Added, NewForge, NotAdded, add_forge, address_fault, gitea_forge, github_forge, is_repository,
+};
 pub use credentials::{
-    BadCredentials, CREDENTIAL_MAX_BYTES, CredentialFile, Credentials, SecretBytes, credentials,
+    BadCredentials, CREDENTIAL_MAX_BYTES, CredentialFile, Credentials, Secret, SecretBytes,
+    credentials, file_variable,
 };
 pub use describe::{reference, schema, show, show_server};
 pub use environment::{Env, data_dir, server_file};

@@ -456,6 +456,18 @@ impl std::fmt::Display for Target {
 }
 
 impl StageWord {
+    /// Those that a label shows: where a task is not over.
+    pub const SHOWN: [Self; 8] = [
+        Self::Proposed,
+        Self::Queued,
+        Self::Running,
+        Self::NeedsInfo,
+        Self::NeedsApproval,
+        Self::NeedsReview,
+        Self::Failed,
+        Self::TakenOver,
+    ];
+
     /// As people read it on every surface.
     #[must_use]
     pub fn as_str(self) -> &'static str {

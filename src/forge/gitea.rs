@@ -5,7 +5,9 @@
 //! assignees holds readers, a page of a timeline can be empty before its end. What the interface cannot say is
 //! answered as not known, never guessed.
 
+mod examine;
 mod ours;
+mod prepare;
 mod rights;
 mod shape;
 mod show;

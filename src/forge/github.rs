@@ -19,9 +19,11 @@
 mod api;
 mod checks;
 mod comments;
+mod examine;
 mod fit;
 mod granted;
 mod graph;
+mod manifest;
 mod pace;
 mod pulls;
 mod repo;
@@ -41,8 +43,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
 
 use self::api::{Answer, Line};
+pub use self::manifest::{MadeApp, NewApp, PERMISSIONS};
+pub(super) use self::manifest::{convert, form, manifest};
 use self::pace::Pace;
-use super::{Account, Error, Service};
+use super::{Account, Error};
 use crate::domain::ident::TaskId;
 
 /// Where github.com answers.
@@ -54,7 +58,7 @@ pub(super) fn app(
     base_url: Option<&str>,
     app_id: u64,
     private_key: &SecretString,
-) -> Result<Arc<dyn Service>, Error> {
+) -> Result<Arc<service::GitHub>, Error> {
     let pem = private_key.expose_secret().as_bytes();
     let key = octocrab::EncodingKey::from_rsa_pem(pem).map_err(|_| Error::Auth {
         why: format!("the private key of `{name}` is no RSA key in PEM form"),
@@ -77,7 +81,7 @@ pub(super) fn token(
     name: &str,
     base_url: Option<&str>,
     token: &SecretString,
-) -> Result<Arc<dyn Service>, Error> {
+) -> Result<Arc<service::GitHub>, Error> {
     // octocrab makes a header of it without asking whether it can be one.
     let fits = |byte: u8| byte.is_ascii_graphic();
     if token.expose_secret().is_empty() || !token.expose_secret().bytes().all(fits) {
@@ -240,7 +244,7 @@ impl Hub {
         auth: Auth,
         token: Option<SecretString>,
         graph: Option<Octocrab>,
-    ) -> Arc<dyn Service> {
+    ) -> Arc<service::GitHub> {
         let hub = Self {
             name: name.to_owned(),
             base,

@@ -8,7 +8,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Error, LIST_MAX};
+use crate::domain::ident::Time;
 
 /// To an open connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,6 +78,8 @@ pub(super) struct Answer {
     pub(super) total: Option<usize>,
     /// Whether the forge named a next page, where it names pages.
     next: Option<bool>,
+    /// The forge's clock.
+    pub(super) clock: Option<Time>,
 }
 
 /// Why there is no answer.
@@ -140,6 +143,11 @@ impl Answer {
             what: format!("what the forge answered about {}", self.what),
             why: format!("it is not what its interface describes ({error}); compare the address"),
         })
+    }
+
+    /// What the forge says in an answer that is an error, on one line.
+    pub(super) fn said(&self) -> Option<String> {
+        message(&self.body)
     }
 
     /// The answer as a list; a forge may say nothing where there is nothing.
@@ -312,11 +320,13 @@ impl Client {
         let total = header(&response, &HeaderName::from_static("x-total-count"))
             .and_then(|count| count.trim().parse().ok());
         let next = header(&response, &LINK).map(|link| link.contains("rel=\"next\""));
+        let clock = header(&response, &DATE).and_then(moment);
         Ok(Answer {
             status: response.status().as_u16(),
             what: call.what.clone(),
             total,
             next,
+            clock,
             body: self.body(call, response).await?,
         })
     }
@@ -406,6 +416,13 @@ fn is_no_segment(part: &str) -> bool {
 
 fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
+}
+
+/// The moment in a header.
+pub(super) fn moment(text: &str) -> Option<Time> {
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
+    let at = parser.parse_timestamp(text).ok()?;
+    Some(Time(at.as_millisecond()))
 }
 
 /// What a forge says in its error, on one line; `None` for a page or nothing.

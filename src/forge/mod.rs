@@ -4,12 +4,14 @@
 //! find-or-create, so doing it twice does it once, and a write whose answer was
 //! lost is simply done again. There is no verb that merges and none that approves.
 
+mod examine;
 mod files;
 mod gitea;
 mod github;
 pub mod hook;
 mod http;
 mod local;
+mod prepare;
 mod shadow;
 mod types;
 
@@ -24,7 +26,10 @@ use crate::domain::policy::Right;
 use crate::domain::report::CheckReport;
 use crate::domain::task::Pull;
 
+pub use examine::{About, Deliveries, Examine, Grant, HookSeen, Reach};
 pub use files::{ISSUE_MAX_BYTES, keep_issue, read_issue};
+pub use github::{MadeApp, NewApp, PERMISSIONS};
+pub use prepare::{Made, Prepare};
 pub use types::*;
 
 /// A repository on a forge.
@@ -324,6 +329,22 @@ pub fn gitea(name: &str, base_url: &str, token: SecretString) -> Result<Arc<dyn 
     Ok(Arc::new(gitea::Gitea::new(name, base_url, token)?))
 }
 
+/// Looks at a Gitea or Forgejo with a token. Errors as for [`gitea`].
+///
+/// # Errors
+/// See above.
+pub fn examine_gitea(base_url: &str, token: SecretString) -> Result<Arc<dyn Examine>, Error> {
+    Ok(Arc::new(gitea::Gitea::new("", base_url, token)?))
+}
+
+/// Makes repositories of a Gitea or Forgejo ready, with an administrator's token. Errors as for [`gitea`].
+///
+/// # Errors
+/// See above.
+pub fn prepare_gitea(base_url: &str, token: SecretString) -> Result<Arc<dyn Prepare>, Error> {
+    Ok(Arc::new(gitea::Gitea::new("", base_url, token)?))
+}
+
 /// GitHub, or an Enterprise Server at `base_url` (`https://HOST/api/v3`), as the App `app_id` with its private key in
 /// PEM form. Has to be called inside the runtime that it will be used in.
 ///
@@ -336,7 +357,7 @@ pub fn github_app(
     app_id: u64,
     private_key: &SecretString,
 ) -> Result<Arc<dyn Service>, Error> {
-    github::app(name, base_url, app_id, private_key)
+    Ok(github::app(name, base_url, app_id, private_key)?)
 }
 
 /// The same with the token of an account. Errors as for [`github_app`].
@@ -348,5 +369,41 @@ pub fn github_token(
     base_url: Option<&str>,
     token: &SecretString,
 ) -> Result<Arc<dyn Service>, Error> {
-    github::token(name, base_url, token)
+    Ok(github::token(name, base_url, token)?)
+}
+
+/// Looks at GitHub as an App, or with the token of an account: what [`github_app`] and [`github_token`] take.
+///
+/// # Errors
+/// As for those.
+pub fn examine_github(
+    base_url: Option<&str>,
+    app: Option<(u64, &SecretString)>,
+    token: &SecretString,
+) -> Result<Arc<dyn Examine>, Error> {
+    match app {
+        Some((id, key)) => Ok(github::app("", base_url, id, key)?),
+        None => Ok(github::token("", base_url, token)?),
+    }
+}
+
+/// The manifest of a GitHub App, JSON, and the address of the form that takes it: of an organisation, or of whoever
+/// sends it.
+///
+/// # Errors
+/// [`Error::Invalid`] where the URL is none that a token may be sent to.
+pub fn github_manifest(
+    base_url: Option<&str>,
+    org: Option<&str>,
+    app: &NewApp<'_>,
+) -> Result<(String, String), Error> {
+    Ok((github::manifest(app), github::form(base_url, org)?))
+}
+
+/// Exchanges the code that GitHub gave for a manifest: the App and its secrets. It works once.
+///
+/// # Errors
+/// [`Error::Invalid`] for a code that was used or is too old, [`Error::Retry`] without an answer.
+pub async fn github_made_app(base_url: Option<&str>, code: &str) -> Result<MadeApp, Error> {
+    github::convert(base_url, code).await
 }

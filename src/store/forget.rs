@@ -7,7 +7,7 @@ use sqlx::sqlite::SqlitePool;
 
 use super::artifacts::blocking;
 use super::sqlite::Sqlite;
-use super::{Counts, StoreError, rows, sql};
+use super::{Counts, Pending, StoreError, rows, sql};
 use crate::domain::ident::Time;
 use crate::domain::task::Task;
 
@@ -57,6 +57,20 @@ pub(super) async fn forget(
         .execute(c)
         .await?;
     Ok((tasks, digests))
+}
+
+/// What waits at `now`.
+pub(super) async fn pending(readers: &SqlitePool, now: Time) -> Result<Pending, StoreError> {
+    let (inputs, due, later, in_flight): (i64, i64, i64, i64) = sqlx::query_as(sql::PENDING)
+        .bind(now.0)
+        .fetch_one(readers)
+        .await?;
+    Ok(Pending {
+        inputs: inputs.unsigned_abs(),
+        due: due.unsigned_abs(),
+        later: later.unsigned_abs(),
+        in_flight: in_flight.unsigned_abs(),
+    })
 }
 
 /// How much there is of what.

@@ -244,6 +244,15 @@ pub(super) async fn next(
     Ok(found.into_iter().map(rows::hook).collect())
 }
 
+/// When the newest delivery of a forge arrived.
+pub(super) async fn last(readers: &SqlitePool, forge: &str) -> Result<Option<Time>, StoreError> {
+    let (at,): (Option<i64>,) = sqlx::query_as(sql::LAST_HOOK)
+        .bind(forge)
+        .fetch_one(readers)
+        .await?;
+    Ok(at.map(Time))
+}
+
 /// Settles a delivery: read, or ignored with the reason.
 pub(super) async fn settle(
     c: &mut SqliteConnection,

@@ -155,6 +155,9 @@ pub trait Store: Acts + Verdicts + Send + Sync {
     /// [`CommitError::Decided`] when it was settled before, or there is none.
     async fn settle_hook(&self, id: HookId, reason: Option<String>) -> Result<(), CommitError>;
 
+    /// When the newest delivery of a forge arrived, as far as they are kept.
+    async fn last_hook(&self, forge: &str) -> Result<Option<Time>, StoreError>;
+
     // Decisions.
 
     /// A task as it stands.

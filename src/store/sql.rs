@@ -241,6 +241,8 @@ pub(super) const SETTLE_HOOK: &str = "update hooks set settled_at = $2, reason =
      state = case when cast($3 as text) is null then 'done' else 'ignored' end \
      where id = $1 and state = 'new'";
 
+pub(super) const LAST_HOOK: &str = "select max(received_at) from hooks where forge = $1";
+
 pub(super) const FORGET_HOOKS: &str = "delete from hooks where state <> 'new' and settled_at <= $1";
 
 pub(super) const COUNT_HOOKS: &str = "select state, count(*), coalesce(sum(repeats), 0) from hooks \

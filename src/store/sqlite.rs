@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::artifacts::{Files, blocking};
 use super::commit::{add_job, append, commit, create, must_exist, supersede, to_json};
-use super::forget::{ListFiles, counts, forget};
+use super::forget::{ListFiles, counts, forget, pending};
 use super::hooks::{self, Gathered};
 use super::jobs::fenced;
 use super::open::connect;
@@ -318,16 +318,11 @@ impl Store for Sqlite {
     }
 
     async fn pending(&self) -> Result<Pending, StoreError> {
-        let (inputs, due, later, in_flight): (i64, i64, i64, i64) = sqlx::query_as(sql::PENDING)
-            .bind(self.clock.now().0)
-            .fetch_one(&self.readers)
-            .await?;
-        Ok(Pending {
-            inputs: inputs.unsigned_abs(),
-            due: due.unsigned_abs(),
-            later: later.unsigned_abs(),
-            in_flight: in_flight.unsigned_abs(),
-        })
+        pending(&self.readers, self.clock.now()).await
+    }
+
+    async fn last_hook(&self, forge: &str) -> Result<Option<Time>, StoreError> {
+        hooks::last(&self.readers, forge).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

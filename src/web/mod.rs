@@ -7,6 +7,7 @@
 mod body;
 mod hook;
 mod link;
+mod manifest;
 mod metrics;
 mod pages;
 
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::body::Room;
 pub use self::link::LinkKey;
+pub use self::manifest::{Wish, await_code};
 use self::metrics::Metrics;
 use crate::forge::hook::Kind;
 use crate::store::{Clock, Store};

@@ -4,6 +4,7 @@
 
 mod contract;
 pub(crate) mod description;
+mod examined;
 mod faults;
 mod graph;
 mod routes;

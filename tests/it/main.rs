@@ -33,6 +33,7 @@ mod report;
 mod road;
 mod sandbox;
 mod served;
+mod setup;
 mod skip;
 mod store;
 mod tidy;

@@ -11,6 +11,9 @@ use super::Line;
 /// A server that takes longer to say that it lives does not.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Most bytes of a page of metrics.
+const PAGE_MAX: u64 = 1 << 20;
+
 /// The answer of `listen` to the question for its life, as a finding.
 pub async fn serving(listen: &str) -> Line {
     let (group, name) = ("server", "alive");
@@ -31,7 +34,65 @@ pub async fn serving(listen: &str) -> Line {
     }
 }
 
+/// Deliveries of a running server, counted since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// Rightly signed.
+    pub(super) taken: u64,
+    /// Signed wrongly or not at all.
+    pub(super) unsigned: u64,
+}
+
+/// What a server at `listen` counted; `None` where none answers, or it does not tell.
+pub(super) async fn deliveries(listen: &str) -> Option<Counted> {
+    let asked = async {
+        let mut stream = request(listen, "/metrics").await.ok()?;
+        let mut page = Vec::new();
+        let mut all = (&mut stream).take(PAGE_MAX);
+        all.read_to_end(&mut page).await.ok()?;
+        String::from_utf8(page).ok()
+    };
+    let page = tokio::time::timeout(PATIENCE, asked).await.ok()??;
+    count(&page)
+}
+
+fn count(page: &str) -> Option<Counted> {
+    page.strip_prefix("HTTP/1.1 200")?;
+    let mut counted = Counted::default();
+    for line in page.lines() {
+        let Some(rest) = line.strip_prefix("prentice_webhook_deliveries_total{") else {
+            continue;
+        };
+        let (labels, number) = rest.rsplit_once(' ')?;
+        let number: u64 = number.trim().parse().ok()?;
+        let is = |words: &[&str]| {
+            words
+                .iter()
+                .any(|word| labels.contains(&format!("result=\"{word}\"")))
+        };
+        if is(&["stored", "duplicate", "repeated"]) {
+            counted.taken += number;
+        } else if is(&["wrong-signature", "unsigned", "malformed"]) {
+            counted.unsigned += number;
+        }
+    }
+    Some(counted)
+}
+
 async fn ask(listen: &str) -> Result<(), String> {
+    let mut stream = request(listen, "/healthz").await?;
+    let mut first = [0; 12];
+    let text = |why: std::io::Error| why.to_string();
+    stream.read_exact(&mut first).await.map_err(text)?;
+    match first.strip_prefix(b"HTTP/1.1 ") {
+        Some(b"200") => Ok(()),
+        Some(status) => Err(format!("it answers {}", String::from_utf8_lossy(status))),
+        None => Err("what answers is no web server".to_owned()),
+    }
+}
+
+/// Asks for a page; the answer is to be read.
+async fn request(listen: &str, path: &str) -> Result<TcpStream, String> {
     let mut address: SocketAddr = listen.parse().map_err(|_| "it is no address".to_owned())?;
     // Where every address is served, its own is.
     if address.ip().is_unspecified() {
@@ -42,15 +103,9 @@ async fn ask(listen: &str) -> Result<(), String> {
     }
     let text = |why: std::io::Error| why.to_string();
     let mut stream = TcpStream::connect(address).await.map_err(text)?;
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.map_err(text)?;
-    let mut first = [0; 12];
-    stream.read_exact(&mut first).await.map_err(text)?;
-    match first.strip_prefix(b"HTTP/1.1 ") {
-        Some(b"200") => Ok(()),
-        Some(status) => Err(format!("it answers {}", String::from_utf8_lossy(status))),
-        None => Err("what answers is no web server".to_owned()),
-    }
+    Ok(stream)
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub(super) async fn right(repo: &Repo, login: &str) -> Result<Option<Right>, Err
     }
 }
 
-fn word(word: Option<&str>) -> Option<Right> {
+pub(super) fn word(word: Option<&str>) -> Option<Right> {
     match word? {
         "owner" | "admin" => Some(Right::Admin),
         "write" => Some(Right::Write),

@@ -212,14 +212,8 @@ impl Show {
         if let Some(label) = all.into_iter().find(is) {
             return Ok(label.id);
         }
-        let waits = ["proposed", "needs-", "failed"];
-        let stage = name.split_once(':').map_or(name, |(_, stage)| stage);
-        let colour = match waits.iter().any(|word| stage.starts_with(word)) {
-            true => COLOUR_WAITS,
-            false => COLOUR_WORKS,
-        };
         let body = json!({
-            "name": name, "color": colour, "description": "Set by the agent's bot.",
+            "name": name, "color": colour(name), "description": "Set by the agent's bot.",
         });
         let what = format!("making the label `{name}`");
         let answer = self
@@ -227,6 +221,16 @@ impl Show {
             .write(Method::POST, &["labels"], body, &[201], what)
             .await?;
         Ok(answer.read::<RawLabel>()?.id)
+    }
+}
+
+/// Those that wait for a person share one.
+pub(super) fn colour(label: &str) -> &'static str {
+    let waits = ["proposed", "needs-", "failed"];
+    let stage = label.split_once(':').map_or(label, |(_, stage)| stage);
+    match waits.iter().any(|word| stage.starts_with(word)) {
+        true => COLOUR_WAITS,
+        false => COLOUR_WORKS,
     }
 }
 

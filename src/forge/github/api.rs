@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::super::{Error, LIST_MAX};
 use super::fit::clipped;
 use super::{Hub, Key};
+use crate::domain::ident::Time;
 
 /// Longest that one answer may take, its body included.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
@@ -308,6 +309,18 @@ async fn send_by(
     })
 }
 
+/// One request of nobody in particular.
+pub(super) async fn send_once(
+    crab: &Octocrab,
+    method: Method,
+    path: &str,
+) -> Result<Answer, Error> {
+    match in_time(send_by(crab, method, path, None)).await {
+        Ok(answer) | Err(Unsent::Token(answer)) => Ok(answer),
+        Err(Unsent::Why(why)) => Err(lost(&why)),
+    }
+}
+
 fn unsent(error: octocrab::Error) -> Unsent {
     match error {
         octocrab::Error::GitHub { source, .. } => {
@@ -432,13 +445,13 @@ impl Answer {
     /// Seconds from the server's own time to the end of its limit: our clock is never asked.
     fn until_reset(&self) -> Option<u64> {
         let reset = i64::try_from(self.number("x-ratelimit-reset")?).ok()?;
-        let date = self.header("date")?;
-        let now = jiff::fmt::rfc2822::DateTimeParser::new()
-            .relaxed_weekday(true)
-            .parse_timestamp(date)
-            .ok()?;
         // One more, since both are whole seconds.
-        u64::try_from(reset - now.as_second() + 1).ok()
+        u64::try_from(reset - self.clock()?.0 / 1000 + 1).ok()
+    }
+
+    /// The forge's clock when it answered.
+    pub(super) fn clock(&self) -> Option<Time> {
+        super::super::http::moment(self.header("date")?)
     }
 
     /// The query of the next page. Only the query: an address in an answer is no place to send a token to.

@@ -1,5 +1,7 @@
 //! What GitHub answers to an App about itself.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use crate::domain::policy::Right;
@@ -10,23 +12,21 @@ pub(super) struct Installation {
     pub(super) account: Option<Owner>,
     pub(super) suspended_at: Option<String>,
     #[serde(default)]
-    permissions: Granted,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Granted {
-    contents: Option<String>,
-    issues: Option<String>,
+    permissions: HashMap<String, String>,
 }
 
 impl Installation {
+    /// Whether the App has this permission, to read or to write.
+    pub(super) fn allows(&self, name: &str, access: &str) -> bool {
+        let given = self.permissions.get(name).map(String::as_str);
+        given == Some(access) || given == Some("write") || given == Some("admin")
+    }
+
     /// What the App may do there, in the words for people.
     pub(super) fn right(&self) -> Right {
-        let write = Some("write");
-        if self.permissions.contents.as_deref() == write {
+        if self.allows("contents", "write") {
             Right::Write
-        } else if self.permissions.issues.as_deref() == write {
+        } else if self.allows("issues", "write") {
             Right::Triage
         } else {
             Right::Read

@@ -24,7 +24,7 @@ use crate::domain::policy::{ActorKind, Right};
 const FAILED_MAX: usize = 3;
 
 /// See the module.
-pub(super) struct GitHub(pub(super) Arc<Hub>);
+pub(in crate::forge) struct GitHub(pub(super) Arc<Hub>);
 
 #[async_trait]
 impl Service for GitHub {
@@ -152,7 +152,7 @@ impl Hub {
         id.await.copied()
     }
 
-    fn page_of(&self, app: &granted::App) -> String {
+    pub(super) fn page_of(&self, app: &granted::App) -> String {
         let web = &self.base.web;
         let owner = app.owner.as_ref();
         let organisation = owner

@@ -79,7 +79,10 @@ fn start() -> Result<Server, String> {
     // Others may look in, as Gitea's account does; who they are is seen at the files.
     fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
     mirror(&built.join("gitea"), &folder.join("gitea"));
-    mirror(&built.join("static"), &folder.join("static"));
+    // `tests/pictures.sh` has one with style sheets and scripts.
+    let styled = std::env::var_os("PRENTICE_TEST_GITEA_STATIC").map(PathBuf::from);
+    let files = styled.unwrap_or_else(|| built.join("static"));
+    mirror(&files, &folder.join("static"));
     for name in ["work", "home"] {
         fs::create_dir(folder.join(name)).unwrap();
         if crate::sandbox::is_root() {

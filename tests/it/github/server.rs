@@ -14,7 +14,7 @@ use prentice::forge::{self, Error, Refs, Repository, Service};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::description::{Description, cached, decoded, description};
+use super::description::{Description, Route, cached, decoded, description};
 use super::graph::{Document, selected};
 use super::routes::{Reply, answer};
 use super::world::{APP, Kind, REPO, TOKEN, TOKEN_BOT, World, said};
@@ -83,6 +83,11 @@ impl Fake {
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.shared.world.lock().unwrap()
+    }
+
+    /// Where its interface is.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     /// Where its pages would be.
@@ -327,6 +332,9 @@ impl Shared {
                 .wrong
                 .extend(wrong.iter().map(|one| format!("request {label}: {one}")));
         }
+        if route.path == "/app-manifests/{code}/conversions" {
+            return self.converted(route, path, asked, &parts["code"]);
+        }
         let caller = match self.caller(&asked.authorization) {
             Ok(caller) => caller,
             Err(reply) => return reply,
@@ -376,6 +384,35 @@ impl Shared {
             );
         }
         reply
+    }
+
+    /// The App of a manifest: the one that the fake knows anyway, for the one code that it gives, once.
+    fn converted(&self, route: &Route, path: &str, asked: &Asked, code: &str) -> Reply {
+        let mut world = self.world.lock().unwrap();
+        let times = world
+            .requests
+            .iter()
+            .filter(|one| one.ends_with(path))
+            .count();
+        if !asked.authorization.is_empty() {
+            world
+                .wrong
+                .push("a code is exchanged without a credential".to_owned());
+        }
+        if code != "good-code" || times != 1 {
+            return Reply::refused(404, "Not Found");
+        }
+        let fields = serde_json::json!({
+            "id": APP, "slug": "prentice-test", "name": "prentice-test",
+            "html_url": "https://forge.test/apps/prentice-test", "client_id": "Iv1.0", "client_secret": "unused",
+            "pem": String::from_utf8(cached("app.pem").unwrap()).unwrap(),
+            "webhook_secret": "a-secret-of-the-forge-long-enough",
+        });
+        let body = self.description.like("integration", fields);
+        let text = serde_json::to_vec(&body).unwrap();
+        let wrong = self.description.answer(route, 201, &text);
+        world.wrong.extend(wrong);
+        Reply::of(201, body)
     }
 
     /// The path below the repository's name, whichever way it was addressed.

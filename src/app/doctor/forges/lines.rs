@@ -1,0 +1,497 @@
+//! What was seen of a forge, judged: a line each, with the page where it is changed.
+
+use super::super::Line;
+use super::{Asked, GROUP};
+use crate::app::prepare::Prepared;
+use crate::app::{AppError, Said};
+use crate::config::{ForgeKind, ForgeSettings};
+use crate::domain::ident::Time;
+use crate::domain::policy::Right;
+use crate::domain::settings::ChecksFrom;
+use crate::domain::text;
+use crate::forge::{self, About, Grant, HookSeen, Reach, Repository};
+
+/// A forge whose clock is further from ours gives and refuses tokens at the wrong time.
+const SKEW_SECS: u64 = 60;
+
+/// What became of a test delivery.
+pub(super) enum Tested {
+    /// There was none: nobody was there to take it.
+    Not,
+    /// The forge would not send one.
+    Refused(String),
+    /// Its signature was right.
+    Arrived,
+    /// Its signature was wrong.
+    Wrong,
+    /// Nothing came.
+    Lost,
+}
+
+/// `main/team/thing/hook`.
+pub(super) fn named(asked: &Asked<'_>, repository: &Repository, what: &str) -> String {
+    format!("{}/{}/{what}", asked.forge.name, repository.name)
+}
+
+pub(super) fn answers(forge: &ForgeSettings, about: &About) -> Line {
+    let at = match forge.base_url.as_str() {
+        "" => "the public service",
+        url => url,
+    };
+    let text = format!(
+        "{}: {} answers at {at}; we are {}",
+        forge.name, about.program, about.account.login
+    );
+    Line::ok(GROUP, format!("{}/account", forge.name), text)
+}
+
+pub(super) fn no_answer(forge: &ForgeSettings, why: &forge::Error) -> Line {
+    let name = format!("{}/account", forge.name);
+    let pages = match forge.kind {
+        ForgeKind::Gitea => format!(
+            "Settings, Applications ({}/user/settings/applications)",
+            forge.base_url
+        ),
+        ForgeKind::GitHub => "the settings of the token or App".to_owned(),
+    };
+    let (text, fix) = match why {
+        forge::Error::Auth { why } => (
+            format!("{}: the credential is not accepted: {why}", forge.name),
+            format!("make a new one at {pages}, and put it where the old one is"),
+        ),
+        forge::Error::NotPermitted { what, .. } => (
+            format!("{}: the token may not say whose it is: {what}", forge.name),
+            format!("make one with read:user, write:issue and write:repository at {pages}"),
+        ),
+        other => {
+            let said = Said::lower(&other.to_string());
+            let fix = "compare `base_url`; is the forge there, and may this machine reach it?";
+            (format!("{}: {}", forge.name, said.what), fix.to_owned())
+        }
+    };
+    Line::fail(GROUP, name, text, fix)
+}
+
+pub(super) fn clock(forge: &ForgeSettings, there: Time, here: Time) -> Line {
+    let name = format!("{}/clock", forge.name);
+    let apart = there.0.abs_diff(here.0) / 1000;
+    if apart <= SKEW_SECS {
+        return Line::ok(
+            GROUP,
+            name,
+            format!("{}: its clock and ours agree", forge.name),
+        );
+    }
+    let which = match there > here {
+        true => "behind",
+        false => "ahead",
+    };
+    let text = format!(
+        "{}: our clock is {} {which}; words would be taken for edited or for old, tokens for expired",
+        forge.name,
+        text::duration(apart * 1000)
+    );
+    Line::warn(
+        GROUP,
+        name,
+        text,
+        "`timedatectl set-ntp true` here, and on the forge's host",
+    )
+}
+
+pub(super) fn nothing_there(asked: &Asked<'_>, wanted: &str) -> Line {
+    let text = format!(
+        "{wanted}: there is none that {} can see, so it is not served",
+        asked.login
+    );
+    let page = match asked.forge.kind {
+        ForgeKind::Gitea if !wanted.ends_with("/*") => {
+            format!(
+                "its Settings, Collaborators ({}/{wanted}/settings/collaboration)",
+                asked.forge.base_url
+            )
+        }
+        _ => "its settings".to_owned(),
+    };
+    let fix = format!(
+        "compare the name; a private one needs {} as a collaborator who may write, at {page}",
+        asked.login
+    );
+    Line::fail(
+        GROUP,
+        format!("{}/{wanted}/served", asked.forge.name),
+        text,
+        fix,
+    )
+}
+
+/// A question that was not answered.
+pub(super) fn unread(asked: &Asked<'_>, wanted: &str, why: &forge::Error) -> Line {
+    let name = format!("{}/{wanted}/answers", asked.forge.name);
+    match why {
+        forge::Error::NotPermitted { what, setting } => Line::fail(
+            GROUP,
+            name,
+            format!("{wanted}: not permitted: {what}"),
+            format!("grant it in {setting}"),
+        ),
+        other => {
+            let said = Said::lower(&format!("{wanted}: {other}"));
+            let fix = match said.hint.as_str() {
+                "" => "run this again; else look at the forge's log".to_owned(),
+                hint => hint.to_owned(),
+            };
+            Line::fail(GROUP, name, said.what, fix)
+        }
+    }
+}
+
+pub(super) fn served(asked: &Asked<'_>, repository: &Repository) -> Line {
+    let (name, repo, login) = (
+        named(asked, repository, "served"),
+        &repository.name,
+        &asked.login,
+    );
+    let page = |path: &str| format!("{}/{repo}/settings{path}", asked.forge.base_url);
+    if repository.archived {
+        let fix = format!(
+            "unarchive it at its Settings ({}), or take it out of `[[forge]] repos`",
+            page("")
+        );
+        return Line::fail(
+            GROUP,
+            name,
+            format!("{repo}: it is archived, so nothing can be written"),
+            fix,
+        );
+    }
+    let give = format!(
+        "give it write at Settings, Collaborators ({})",
+        page("/collaboration")
+    );
+    match repository.ours {
+        Some(Right::Write | Right::Maintain) => {
+            Line::ok(GROUP, name, format!("{repo}: served; {login} may write"))
+        }
+        Some(Right::Admin) => {
+            let text =
+                format!("{repo}: served; {login} administers it, which is more than is needed");
+            let fix = format!(
+                "an account of its own with write is enough: Settings, Collaborators ({})",
+                page("/collaboration")
+            );
+            Line::warn(GROUP, name, text, fix)
+        }
+        Some(Right::None | Right::Read | Right::Triage) => {
+            let text =
+                format!("{repo}: {login} may read but not write, so nothing can be published");
+            Line::fail(GROUP, name, text, give)
+        }
+        None => Line::warn(
+            GROUP,
+            name,
+            format!("{repo}: what {login} may do is unknown"),
+            give,
+        ),
+    }
+}
+
+pub(super) fn granted(asked: &Asked<'_>, repository: &Repository, grants: &[Grant]) -> Line {
+    let (name, repo) = (named(asked, repository, "rights"), &repository.name);
+    let of = |held: Option<bool>| grants.iter().filter(move |one| one.held == held);
+    let list = |held| {
+        let words: Vec<String> = of(held)
+            .map(|one| format!("{} ({})", one.name, one.why))
+            .collect();
+        words.join(", ")
+    };
+    if let Some(first) = of(Some(false)).next() {
+        let names: Vec<&str> = grants.iter().map(|one| one.name).collect();
+        let fix = format!("give {} at {}", names.join(", "), first.place);
+        return Line::fail(
+            GROUP,
+            name,
+            format!("{repo}: the credential lacks {}", list(Some(false))),
+            fix,
+        );
+    }
+    if let Some(first) = of(None).next() {
+        let text = format!(
+            "{repo}: the forge does not say whether the credential has {}",
+            list(None)
+        );
+        return Line::warn(GROUP, name, text, format!("look at {}", first.place));
+    }
+    let names: Vec<&str> = grants.iter().map(|one| one.name).collect();
+    Line::ok(
+        GROUP,
+        name,
+        format!("{repo}: the credential has {}", names.join(", ")),
+    )
+}
+
+pub(super) fn file(
+    asked: &Asked<'_>,
+    repository: &Repository,
+    read: Result<Prepared, AppError>,
+) -> Line {
+    let (name, repo) = (named(asked, repository, "file"), &repository.name);
+    let branch = &repository.default_branch;
+    let prepared = match read {
+        Ok(prepared) => prepared,
+        Err(AppError::Config(mistakes)) => {
+            let first = mistakes.list.first().map_or(String::new(), |one| {
+                format!("{}:{}: {}", one.path, one.line, one.message)
+            });
+            let more = match mistakes.list.len() + mistakes.more {
+                0 | 1 => String::new(),
+                count => format!(" (and {} more)", count - 1),
+            };
+            let fix = format!(
+                "mend it on {branch}; `prentice config check` in a clone shows every mistake"
+            );
+            return Line::fail(GROUP, name, format!("{repo}: {first}{more}"), fix);
+        }
+        Err(other) => {
+            let said = other.said();
+            let fix = match said.hint.as_str() {
+                "" => "may git fetch it with this credential?".to_owned(),
+                hint => hint.to_owned(),
+            };
+            return Line::fail(
+                GROUP,
+                name,
+                format!("{repo}: its {branch} cannot be read: {}", said.what),
+                fix,
+            );
+        }
+    };
+    let checks: Vec<&str> = prepared
+        .settings
+        .checks
+        .iter()
+        .map(|check| check.name.as_str())
+        .collect();
+    let add = format!("add `.github/prentice.toml` with a [[verify]] to {branch}");
+    match (prepared.settings.checks_from, &prepared.settings.file) {
+        (ChecksFrom::Nowhere, _) => Line::fail(
+            GROUP,
+            name,
+            format!("{repo}: nothing says how to verify it, so nothing can be done"),
+            add,
+        ),
+        (ChecksFrom::Guess { .. }, _) => {
+            let text = format!("{repo}: its checks are guessed: {}", checks.join(", "));
+            Line::warn(GROUP, name, text, add)
+        }
+        (_, file) => {
+            let file = file.as_deref().unwrap_or("the repository file");
+            Line::ok(
+                GROUP,
+                name,
+                format!("{repo}: {file} names {}", checks.join(", ")),
+            )
+        }
+    }
+}
+
+pub(super) fn labelled(
+    asked: &Asked<'_>,
+    repository: &Repository,
+    label: &str,
+    there: bool,
+) -> Line {
+    let (name, repo) = (named(asked, repository, "label"), &repository.name);
+    match there {
+        true => Line::ok(GROUP, name, format!("{repo}: the label `{label}` is there")),
+        false => {
+            let fix = format!(
+                "make it at Issues, Labels ({}/labels), or run `prentice setup`",
+                repository.page
+            );
+            Line::warn(
+                GROUP,
+                name,
+                format!("{repo}: there is no label `{label}` to ask with"),
+                fix,
+            )
+        }
+    }
+}
+
+pub(super) fn reaches(asked: &Asked<'_>, repository: &Repository, reach: &Reach) -> Line {
+    let (name, repo, login) = (
+        named(asked, repository, "merge"),
+        &repository.name,
+        &asked.login,
+    );
+    let word = |held: Option<bool>| match held {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unknown",
+    };
+    let branch = &repository.default_branch;
+    let text = format!(
+        "{repo}: could {login} merge into {branch}: {}; push to it: {}",
+        word(reach.merge),
+        word(reach.push)
+    );
+    match (reach.merge, reach.push) {
+        (Some(false), Some(false)) => Line::ok(GROUP, name, text),
+        (merge, push) => {
+            let fix = match merge == Some(true) || push == Some(true) {
+                true => format!(
+                    "protect {branch} at {}: nobody pushes, and a list of people merges",
+                    reach.place
+                ),
+                false => format!(
+                    "look at {}: nobody should push, and people alone merge",
+                    reach.place
+                ),
+            };
+            Line::warn(GROUP, name, text, fix)
+        }
+    }
+}
+
+pub(super) fn hooked(
+    asked: &Asked<'_>,
+    repository: &Repository,
+    (seen, tested): (HookSeen, Tested),
+    last: Option<(Time, Time)>,
+    listen: &str,
+) -> Line {
+    let (name, repo) = (named(asked, repository, "hook"), &repository.name);
+    let last = last.map(|(at, now)| {
+        let ago = u64::try_from(now.0 - at.0).unwrap_or(0);
+        format!(
+            "the last delivery of this forge came {} ago",
+            text::duration(ago)
+        )
+    });
+    match seen {
+        HookSeen::Hidden { place } => {
+            let text = format!("{repo}: {} may not see its webhooks", asked.login);
+            match last {
+                Some(last) => Line::ok(GROUP, name, format!("{text}; {last}")),
+                None => {
+                    let fix = format!(
+                        "press \"Test Push Event\" at {place}, or run this with --admin-token-file"
+                    );
+                    Line::warn(
+                        GROUP,
+                        name,
+                        format!("{text}, and no delivery has come yet"),
+                        fix,
+                    )
+                }
+            }
+        }
+        HookSeen::Missing { place } => {
+            let text = format!("{repo}: no webhook sends to /hooks/{}", asked.forge.name);
+            let fix = format!("`prentice setup` makes it, or make it at {place}");
+            // Who is asked anyway learns of everything, only later.
+            match asked.forge.poll_secs {
+                0 => Line::fail(GROUP, name, text, fix),
+                _ => Line::warn(GROUP, name, text, fix),
+            }
+        }
+        HookSeen::There {
+            faults, place, url, ..
+        } if !faults.is_empty() => {
+            let text = format!(
+                "{repo}: the webhook to {url} is set wrong: {}",
+                faults.join("; ")
+            );
+            Line::fail(
+                GROUP,
+                name,
+                text,
+                format!("`prentice setup` mends it, or do it at {place}"),
+            )
+        }
+        HookSeen::There {
+            url,
+            place,
+            deliveries,
+            ..
+        } => match tested {
+            Tested::Arrived => Line::ok(
+                GROUP,
+                name,
+                format!("{repo}: a test delivery to {url} arrived, rightly signed"),
+            ),
+            Tested::Wrong => Line::fail(
+                GROUP,
+                name,
+                format!("{repo}: a test delivery to {url} arrived with a wrong signature"),
+                format!(
+                    "run `prentice setup` with --new-secret, or put the same secret at {place} and into our variable"
+                ),
+            ),
+            Tested::Lost => Line::fail(
+                GROUP,
+                name,
+                format!(
+                    "{repo}: a test delivery to {url} did not arrive within {} s",
+                    super::DELIVERY.as_secs()
+                ),
+                format!(
+                    "what became of it is told at {place}; Gitea sends to its own network only what `[webhook] ALLOWED_HOST_LIST` names"
+                ),
+            ),
+            Tested::Refused(why) => Line::warn(
+                GROUP,
+                name,
+                format!("{repo}: the webhook to {url} could not be tested: {why}"),
+                format!("test it at {place}"),
+            ),
+            Tested::Not => match deliveries {
+                Some(told) if told.newest_failed => Line::fail(
+                    GROUP,
+                    name,
+                    format!(
+                        "{repo}: the last delivery to {url} failed ({} of the last {})",
+                        told.failed, told.all
+                    ),
+                    format!("why is told at {place}"),
+                ),
+                Some(told) if told.all > 0 => Line::ok(
+                    GROUP,
+                    name,
+                    format!(
+                        "{repo}: the last delivery to {url} arrived ({} of the last {} failed)",
+                        told.failed, told.all
+                    ),
+                ),
+                _ => Line::warn(
+                    GROUP,
+                    name,
+                    format!(
+                        "{repo}: the webhook to {url} was not tested, since nothing answers at {listen}"
+                    ),
+                    "start `prentice serve`, then run this again",
+                ),
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_minutes_off_is_told_with_its_side() {
+        let forge = crate::config::gitea_forge("main", "https://git.example.org", &[], 0);
+        let at = |secs: i64| Time(1_795_184_405_000 + secs * 1000);
+        let told: Vec<String> = [(0, 60), (0, 300), (3_700, 0)]
+            .into_iter()
+            .map(|(there, here)| {
+                let line = clock(&forge, at(there), at(here));
+                format!("{} {}", line.state.name(), line.text)
+            })
+            .collect();
+        insta::assert_snapshot!(told.join("\n"), @"");
+    }
+}
