@@ -1,6 +1,7 @@
 //! `prentice serve` on a real Gitea: from the label to the merge, as the people on it see it.
 
 mod acts;
+mod github;
 mod roads;
 mod verdicts;
 
