@@ -187,7 +187,7 @@ impl Worker {
         };
         match opened.await {
             Ok(pull) => {
-                self.request_reviews(task, forge.as_ref()).await?;
+                self.request_reviews(claim, task, forge.as_ref()).await?;
                 Ok(vec![Event::Published { revision, pull }])
             }
             Err(forge::Error::Conflict {
@@ -206,16 +206,21 @@ impl Worker {
         }
     }
 
-    /// Asks for reviews, once for each revision. Whom the forge cannot ask is left out.
-    async fn request_reviews(&self, task: &Task, forge: &dyn Forge) -> Result<(), Trouble> {
+    /// Asks for reviews, once for each revision. Whom the forge cannot ask is left out: what is published is there
+    /// all the same.
+    async fn request_reviews(
+        &self,
+        claim: &Claim,
+        task: &Task,
+        forge: &dyn Forge,
+    ) -> Result<(), Trouble> {
         for login in self.world.reviewers(task).await? {
             match forge.request_review(place(task), &login).await {
                 Ok(()) => {}
-                Err(forge::Error::Retry { after_secs, why }) => {
-                    let after_secs = after_secs.unwrap_or(2);
-                    return Err(Trouble::Later { why, after_secs });
-                }
-                Err(error) => tracing::info!(task = %task.id, %error, "no review was requested"),
+                Err(error) => match Trouble::of(&error, claim) {
+                    Some(trouble) => return Err(trouble),
+                    None => tracing::info!(task = %task.id, %error, "no review was requested"),
+                },
             }
         }
         Ok(())

@@ -247,6 +247,7 @@ impl World {
             run,
             started,
             round,
+            round_by: _,
             rounds_granted,
             auto_retries,
             asked: _,

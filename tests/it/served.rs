@@ -2,6 +2,7 @@
 
 mod acts;
 mod github;
+mod redelivered;
 mod roads;
 mod verdicts;
 

@@ -189,6 +189,22 @@ impl Hub {
         }
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Our reactions to a comment.
+    pub(super) fn reactions(&self, comment: i64) -> Vec<String> {
+        let world = self.fake.world();
+        let one = world.comments.iter().find(|one| one.id == comment).unwrap();
+        let ours = one.reactions.iter().filter(|(_, who, _)| who == self.us());
+        ours.map(|(_, _, what)| what.clone()).collect()
+    }
+
     /// Our account.
     fn us(&self) -> &'static str {
         if self.app { APP_BOT } else { TOKEN_BOT }
@@ -239,7 +255,7 @@ impl Hub {
     }
 
     /// What is true of an issue or pull request.
-    fn of<T>(&self, number: i64, read: impl FnOnce(&Thread) -> T) -> T {
+    pub(super) fn of<T>(&self, number: i64, read: impl FnOnce(&Thread) -> T) -> T {
         read(&self.fake.world().issues[&number])
     }
 
@@ -269,7 +285,7 @@ impl Hub {
         .await;
     }
 
-    async fn is_ready(&self, pull: i64) {
+    pub(super) async fn is_ready(&self, pull: i64) {
         self.until("it is ready", 30, async || {
             self.of(pull, |one| !one.pull.as_ref().unwrap().draft)
         })

@@ -142,15 +142,9 @@ async fn judged(app: bool) {
     let easy = "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"true\"\n";
     let (number, head) = hub.pull_of_a_fork(&[(".github/prentice.toml", easy)]);
     let ask = |who| hub.fake.world().comment(number, who, "/agent verify");
-    let reaction = |id| {
-        let world = hub.fake.world();
-        let one = world.comments.iter().find(|one| one.id == id).unwrap();
-        let ours = one.reactions.iter().filter(|(_, who, _)| who == hub.us());
-        ours.map(|(_, _, what)| what.clone()).collect::<Vec<_>>()
-    };
     let strangers = ask("mallory");
     hub.until("the stranger is refused", 30, async || {
-        reaction(strangers) == ["-1"]
+        hub.reactions(strangers) == ["-1"]
     })
     .await;
     assert_eq!(hub.by_us(number, ""), [""; 0], "no word to a stranger");
@@ -162,7 +156,7 @@ async fn judged(app: bool) {
     .await;
     assert!(hub.by_us(number, "note=verify")[0].contains("`sh test.sh`"));
     hub.until("the check and the reaction are there", 20, async || {
-        hub.check(&head, "prentice / verify") == "failure" && reaction(asked) == ["+1"]
+        hub.check(&head, "prentice / verify") == "failure" && hub.reactions(asked) == ["+1"]
     })
     .await;
 
