@@ -47,7 +47,8 @@ impl Worker {
                 let label = &task.settings.trigger.label;
                 forge.drop_trigger(place, label).await?;
             }
-            if let Stage::InReview { .. } = task.stage {
+            // One that was closed this moment takes no new text.
+            if let Stage::InReview { closing: None, .. } = task.stage {
                 self.show_pull(task, forge.as_ref(), &voice).await?;
                 if task.approved_by().is_some() {
                     forge.mark_ready(place).await?;

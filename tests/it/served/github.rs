@@ -170,8 +170,21 @@ impl Hub {
         }
     }
 
+    /// What the server told, and what it asked last.
     pub(super) fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let world = self.fake.world();
+        let last = world.requests.len().saturating_sub(60);
+        let told = world
+            .deliveries
+            .iter()
+            .map(|one| format!("{} {} {}", one.status, one.event, one.payload["action"]));
+        let told: Vec<String> = told.collect();
+        format!(
+            "{log}\n{}\n{}",
+            world.requests[last..].join("\n"),
+            told.join("\n")
+        )
     }
 
     pub(super) async fn until<F: Future<Output = bool>>(
