@@ -63,9 +63,14 @@ impl Worker {
                 }
             );
             for check in report::checks(task).into_iter().filter(|_| !rejected) {
-                if !self.is_shown(task, &check) {
-                    forge.set_check(place, &check).await?;
-                    self.has_shown(task, check);
+                if self.is_shown(task, &check) {
+                    continue;
+                }
+                match forge.set_check(place, &check).await {
+                    Ok(()) => self.has_shown(task, check),
+                    // The forge cannot know what was never pushed.
+                    Err(forge::Error::Gone { .. }) if !is_published(task, &check) => {}
+                    Err(error) => return Err(error),
                 }
             }
             Ok::<(), forge::Error>(())
@@ -81,14 +86,17 @@ impl Worker {
                 self.showed(task);
                 Ok(Vec::new())
             }
-            Err(error) => match Trouble::of(&error, claim) {
-                Some(trouble) => Err(trouble),
-                // What cannot be shown is logged; the task itself is what the store says.
-                None => {
-                    tracing::warn!(task = %claim.task, %error, "the report could not be published");
-                    Ok(Vec::new())
+            Err(error) => {
+                self.showed_in_part(task);
+                match Trouble::of(&error, claim).or_else(|| Trouble::doubt(&error, claim)) {
+                    Some(trouble) => Err(trouble),
+                    // What cannot be shown is logged; the task itself is what the store says.
+                    None => {
+                        tracing::warn!(task = %claim.task, %error, "the report could not be published");
+                        Ok(Vec::new())
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -118,6 +126,14 @@ impl Worker {
             shown.remove(&task.id);
         } else {
             shown.entry(task.id).or_default().at = Some((task.word(), self.clock.now()));
+        }
+    }
+
+    /// Whatever comes next is shown at once.
+    fn showed_in_part(&self, task: &Task) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = shown.get_mut(&task.id) {
+            shown.at = None;
         }
     }
 
@@ -218,10 +234,18 @@ impl Worker {
         for login in self.world.reviewers(task).await? {
             match forge.request_review(place(task), &login).await {
                 Ok(()) => {}
-                Err(error) => match Trouble::of(&error, claim) {
-                    Some(trouble) => return Err(trouble),
-                    None => tracing::info!(task = %task.id, %error, "no review was requested"),
-                },
+                // The author, or somebody without a right to read: no wait changes that.
+                Err(error @ forge::Error::Invalid { .. }) => {
+                    tracing::info!(task = %task.id, %error, "no review was requested");
+                }
+                Err(error) => {
+                    match Trouble::of(&error, claim).or_else(|| Trouble::doubt(&error, claim)) {
+                        Some(trouble) => return Err(trouble),
+                        None => {
+                            tracing::warn!(task = %task.id, %error, "no review was requested");
+                        }
+                    }
+                }
             }
         }
         Ok(())
@@ -243,15 +267,23 @@ impl Worker {
             .await
         {
             Ok(_) => Ok(Vec::new()),
-            Err(error) => match Trouble::of(&error, claim) {
-                Some(trouble) => Err(trouble),
-                None => {
-                    tracing::warn!(task = %claim.task, %error, "nobody could be told");
-                    Ok(Vec::new())
+            Err(error) => {
+                match Trouble::of(&error, claim).or_else(|| Trouble::doubt(&error, claim)) {
+                    Some(trouble) => Err(trouble),
+                    None => {
+                        tracing::warn!(task = %claim.task, %error, "nobody could be told");
+                        Ok(Vec::new())
+                    }
                 }
-            },
+            }
         }
     }
+}
+
+/// Whether the commit of a check is the head of the pull request.
+fn is_published(task: &Task, check: &CheckReport) -> bool {
+    let pull = task.pull.as_ref();
+    pull.is_some_and(|pull| pull.head == check.sha)
 }
 
 /// What was shown of a task last.

@@ -172,7 +172,10 @@ pub(crate) fn answer(
             .parse()
             .ok()
             .and_then(|number: i64| show.world.issues.get(&number));
-        if issue.parse().is_ok_and(|number| show.world.was_deleted(number)) {
+        if issue
+            .parse()
+            .is_ok_and(|number| show.world.was_deleted(number))
+        {
             return Reply::refused(410, "This issue was deleted");
         }
         let Some(found) = found else {

@@ -755,7 +755,10 @@ impl World {
                 "write" => method != "GET" && !is_token,
                 other => other == method,
             };
-            let named = fault.call.as_ref().is_none_or(|named| *named == call(method, path));
+            let named = fault
+                .call
+                .as_ref()
+                .is_none_or(|named| *named == call(method, path));
             of && named && path.contains(fault.at)
         };
         let at = self.faults.iter().position(fits)?;
@@ -837,9 +840,7 @@ fn merge_commit(git: &std::path::Path, head: &str, base: &str) -> CommitId {
     let base = format!("refs/heads/{base}");
     let run = |args: &[&str]| crate::git::git(git, args);
     let tree = run(&["merge-tree", "--write-tree", &base, head]);
-    let merged = run(&[
-        "commit-tree", &tree, "-p", &base, "-p", head, "-m", "merge",
-    ]);
+    let merged = run(&["commit-tree", &tree, "-p", &base, "-p", head, "-m", "merge"]);
     run(&["update-ref", &base, &merged]);
     merged.parse().unwrap()
 }

@@ -83,8 +83,10 @@ async fn closed(app: bool) {
     hub.fake
         .world()
         .review(number, "lee", "CHANGES_REQUESTED", "Say why.", &remarks);
-    hub.until("the round is pushed", 60, async || hub.head(number) != first)
-        .await;
+    hub.until("the round is pushed", 60, async || {
+        hub.head(number) != first
+    })
+    .await;
     hub.is_at(issue, "needs-review").await;
     let bare = hub.fake.world().git.clone().unwrap();
     let range = format!("main..{}", hub.head(number));
@@ -99,11 +101,7 @@ async fn closed(app: bool) {
     .await;
     hub.until("a review is asked for again", 20, async || {
         hub.of(number, |one| {
-            one.pull
-                .as_ref()
-                .unwrap()
-                .asked
-                .contains(&"lee".to_owned())
+            one.pull.as_ref().unwrap().asked.contains(&"lee".to_owned())
         })
     })
     .await;
