@@ -97,18 +97,17 @@ impl Walk {
         if is_refused && is_reach(&cell.call) {
             self.patience = Duration::from_secs(300);
         }
-        // Of whom nothing is known may do nothing: who asks again has the right that he has.
-        if is_refused && cell.call.starts_with("GET collaborators/") {
+        // Who has no account may do nothing, and is told nothing: asked again, GitHub knows him.
+        if cell.fault == "404" && cell.call.starts_with("GET collaborators/") {
             let met = Instant::now();
             while !self.hub.fake.world().faults.is_empty() {
                 self.in_time(met, "the right is looked up").await;
             }
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            if self.hub.stage(self.issue).is_empty() {
-                let mut world = self.hub.fake.world();
-                world.unlabel(self.issue, "dana", "agent");
-                world.label(self.issue, "dana", "agent");
-            }
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            assert_eq!(self.hub.stage(self.issue), "", "nobody asked");
+            let mut world = self.hub.fake.world();
+            world.unlabel(self.issue, "dana", "agent");
+            world.label(self.issue, "dana", "agent");
         }
     }
 
