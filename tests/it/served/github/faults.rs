@@ -97,17 +97,19 @@ impl Walk {
         if is_refused && is_reach(&cell.call) {
             self.patience = Duration::from_secs(300);
         }
-        // Who has no account may do nothing, and is told nothing: asked again, GitHub knows him.
+        // Who has no account may only propose: the label of somebody who may accepts it.
         if cell.fault == "404" && cell.call.starts_with("GET collaborators/") {
             let met = Instant::now();
-            while !self.hub.fake.world().faults.is_empty() {
-                self.in_time(met, "the right is looked up").await;
+            let is_proposed = |hub: &Hub, issue| {
+                let labelled = hub.of(issue, |one| one.labels.contains(&"agent".to_owned()));
+                hub.stage(issue) == "proposed" && !labelled
+            };
+            while !is_proposed(&self.hub, self.issue) {
+                self.in_time(met, "it is proposed, and its label taken back")
+                    .await;
             }
-            tokio::time::sleep(Duration::from_secs(4)).await;
-            assert_eq!(self.hub.stage(self.issue), "", "nobody asked");
-            let mut world = self.hub.fake.world();
-            world.unlabel(self.issue, "dana", "agent");
-            world.label(self.issue, "dana", "agent");
+            let fake = &self.hub.fake;
+            fake.world().label(self.issue, "dana", "agent");
         }
     }
 
