@@ -248,8 +248,8 @@ fn expression(pattern: &str) -> Option<Pattern> {
     Some(Pattern::Expression { regex, negated })
 }
 
-/// Who is asked to review the result of a task, each once, at most [`REVIEWERS_MAX`]: whom the brief names, then as
-/// `[pr] reviewers` says. `author` is the account that opens the pull request; no forge lets it be asked.
+/// Who is asked to review the result of a task, each once, at most [`REVIEWERS_MAX`]: who asked for this round, whom
+/// the brief names, then as `[pr] reviewers` says. `author` is the account that opens the pull request; no forge lets it be asked.
 #[must_use]
 pub fn reviewers(task: &Task, owners: &[Owner], author: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
@@ -261,6 +261,9 @@ pub fn reviewers(task: &Task, owners: &[Owner], author: &str) -> Vec<String> {
             all.push(login.to_owned());
         }
     };
+    if let Some(by) = &task.round_by {
+        ask(by);
+    }
     if let Some(named) = &task.brief.reviewer {
         ask(named.trim().trim_start_matches('@'));
     }

@@ -61,6 +61,9 @@ pub struct Task {
     pub started: bool,
     /// Number of the current round; 0 before the first.
     pub round: u32,
+    /// Who asked for it, where it is not the first: asked to look again at what came of it.
+    #[serde(default)]
+    pub round_by: Option<String>,
     /// Rounds granted by name on top of `task.max_rounds`.
     pub rounds_granted: u32,
     /// Automatic retries used, per task.
@@ -155,6 +158,7 @@ impl NewTask {
             run: 0,
             started: false,
             round: 0,
+            round_by: None,
             rounds_granted: 0,
             auto_retries: 0,
             asked: 0,

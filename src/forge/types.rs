@@ -73,7 +73,7 @@ pub enum Stands {
 pub enum Leave {
     /// Status and its history.
     Record,
-    /// Nothing that is ours.
+    /// Nothing that is ours. Among people the status stays, since it says how it ended.
     Nothing,
 }
 

@@ -202,6 +202,8 @@ pub(super) async fn add_job(
     let kind = JobKind::of(effect);
     let statement = match effect {
         Effect::Publish => sql::ADD_PUBLISH,
+        // What could not be published is published again under its old number.
+        Effect::OpenPull { .. } => sql::ADD_AGAIN,
         _ => sql::ADD_JOB,
     };
     // Due at once, whatever the clock is set to meanwhile.

@@ -106,6 +106,12 @@ pub(super) const ADD_PUBLISH: &str = "insert into jobs (key, task, kind, lane, e
      why = case when jobs.state = 'done' then null else jobs.why end, \
      finished_at = null";
 
+/// Done, it begins anew: a person asked for it again.
+pub(super) const ADD_AGAIN: &str = "insert into jobs (key, task, kind, lane, effect, state, created_at, next_at) \
+     values ($1, $2, $3, $4, $5, 'pending', $6, $7) on conflict (key) do update set \
+     state = 'pending', attempts = 0, next_at = excluded.next_at, why = null, finished_at = null \
+     where jobs.state = 'done'";
+
 /// A run that is to be stopped is not left to sit out its back-off: it answers now.
 pub(super) const WAKE: &str =
     "update jobs set next_at = 0 where key in ($1, $2) and state = 'pending'";

@@ -15,6 +15,9 @@ use crate::forge::{self, Forge, Leave, Place};
 use crate::run::{self, Halt, RunError, Watch};
 use crate::store::{self, ArtifactKind, Claim, StoreError};
 
+/// Tries of something that the forge refuses, where nothing else says so to anybody.
+const MAX_DOUBTS: u32 = 3;
+
 impl Worker {
     /// Does one job. Gives its answers.
     pub(super) async fn job(
@@ -245,6 +248,17 @@ impl Trouble {
             | forge::Error::Conflict { .. }
             | forge::Error::Invalid { .. } => None,
         }
+    }
+}
+
+impl Trouble {
+    /// Forges refuse for a moment what they allow otherwise: what only shows the task is tried again after a while, and
+    /// not for long, since what is shown next waits meanwhile.
+    pub(super) fn doubt(error: &forge::Error, claim: &Claim) -> Option<Self> {
+        (claim.attempt < MAX_DOUBTS).then(|| Self::Later {
+            why: error.to_string(),
+            after_secs: back_off(claim.attempt),
+        })
     }
 }
 

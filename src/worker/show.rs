@@ -53,7 +53,8 @@ impl Worker {
                 let label = &task.settings.trigger.label;
                 forge.drop_trigger(place, label).await?;
             }
-            if let Stage::InReview { .. } = task.stage {
+            // One that was closed this moment takes no new text.
+            if let Stage::InReview { closing: None, .. } = task.stage {
                 self.show_pull(task, forge.as_ref(), &voice).await?;
                 if task.approved_by().is_some() {
                     forge.mark_ready(place).await?;
@@ -68,9 +69,14 @@ impl Worker {
                 }
             );
             for check in report::checks(task).into_iter().filter(|_| !rejected) {
-                if !self.is_shown(task, &check) {
-                    forge.set_check(place, &check).await?;
-                    self.has_shown(task, check);
+                if self.is_shown(task, &check) {
+                    continue;
+                }
+                match forge.set_check(place, &check).await {
+                    Ok(()) => self.has_shown(task, check),
+                    // The forge cannot know what was never pushed.
+                    Err(forge::Error::Gone { .. }) if !is_published(task, &check) => {}
+                    Err(error) => return Err(error),
                 }
             }
             Ok::<(), forge::Error>(())
@@ -86,14 +92,17 @@ impl Worker {
                 self.showed(task);
                 Ok(Vec::new())
             }
-            Err(error) => match Trouble::of(&error, claim) {
-                Some(trouble) => Err(trouble),
-                // What cannot be shown is logged; the task itself is what the store says.
-                None => {
-                    tracing::warn!(task = %claim.task, %error, "the report could not be published");
-                    Ok(Vec::new())
+            Err(error) => {
+                self.showed_in_part(task);
+                match Trouble::of(&error, claim).or_else(|| Trouble::doubt(&error, claim)) {
+                    Some(trouble) => Err(trouble),
+                    // What cannot be shown is logged; the task itself is what the store says.
+                    None => {
+                        tracing::warn!(task = %claim.task, %error, "the report could not be published");
+                        Ok(Vec::new())
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -129,6 +138,14 @@ impl Worker {
             shown.remove(&task.id);
         } else {
             shown.entry(task.id).or_default().at = Some((task.word(), self.clock.now()));
+        }
+    }
+
+    /// Whatever comes next is shown at once.
+    fn showed_in_part(&self, task: &Task) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = shown.get_mut(&task.id) {
+            shown.at = None;
         }
     }
 
@@ -214,9 +231,9 @@ impl Worker {
                 let labels = &task.settings.pull.labels;
                 if task.pull.is_none() && !labels.is_empty() {
                     let put = forge.label_pull(place(task), labels).await;
-                    self.or_later("no label was put", task, put)?;
+                    self.or_later("no label was put", claim, task, put)?;
                 }
-                self.request_reviews(task, forge.as_ref()).await?;
+                self.request_reviews(claim, task, forge.as_ref()).await?;
                 Ok(vec![Event::Published { revision, pull }])
             }
             Err(forge::Error::Conflict {
@@ -235,30 +252,42 @@ impl Worker {
         }
     }
 
-    /// Asks for reviews, once for each revision. Whom the forge cannot ask is left out.
-    async fn request_reviews(&self, task: &Task, forge: &dyn Forge) -> Result<(), Trouble> {
+    /// Asks for reviews, once for each revision. Whom the forge cannot ask is left out: what is published is there
+    /// all the same.
+    async fn request_reviews(
+        &self,
+        claim: &Claim,
+        task: &Task,
+        forge: &dyn Forge,
+    ) -> Result<(), Trouble> {
         for login in self.world.reviewers(task).await? {
             let asked = forge.request_review(place(task), &login).await;
-            self.or_later("no review was requested", task, asked)?;
+            self.or_later("no review was requested", claim, task, asked)?;
         }
         Ok(())
     }
 
-    /// What may do without is tried again while the forge says later, and else left.
+    /// What a result can do without is tried again where that may help, and else left: it is published all the same.
     fn or_later(
         &self,
         what: &str,
+        claim: &Claim,
         task: &Task,
         done: Result<(), forge::Error>,
     ) -> Result<(), Trouble> {
-        match done {
-            Ok(()) => Ok(()),
-            Err(forge::Error::Retry { after_secs, why }) => Err(Trouble::Later {
-                why,
-                after_secs: after_secs.unwrap_or(2),
-            }),
-            Err(error) => {
+        let error = match done {
+            Ok(()) => return Ok(()),
+            // The author, or somebody without a right to read: no wait changes that.
+            Err(error @ forge::Error::Invalid { .. }) => {
                 tracing::info!(task = %task.id, %error, "{what}");
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        match Trouble::of(&error, claim).or_else(|| Trouble::doubt(&error, claim)) {
+            Some(trouble) => Err(trouble),
+            None => {
+                tracing::warn!(task = %task.id, %error, "{what}");
                 Ok(())
             }
         }
@@ -280,15 +309,23 @@ impl Worker {
             .await
         {
             Ok(_) => Ok(Vec::new()),
-            Err(error) => match Trouble::of(&error, claim) {
-                Some(trouble) => Err(trouble),
-                None => {
-                    tracing::warn!(task = %claim.task, %error, "nobody could be told");
-                    Ok(Vec::new())
+            Err(error) => {
+                match Trouble::of(&error, claim).or_else(|| Trouble::doubt(&error, claim)) {
+                    Some(trouble) => Err(trouble),
+                    None => {
+                        tracing::warn!(task = %claim.task, %error, "nobody could be told");
+                        Ok(Vec::new())
+                    }
                 }
-            },
+            }
         }
     }
+}
+
+/// Whether the commit of a check is the head of the pull request.
+fn is_published(task: &Task, check: &CheckReport) -> bool {
+    let pull = task.pull.as_ref();
+    pull.is_some_and(|pull| pull.head == check.sha)
 }
 
 /// What was shown of a task last.

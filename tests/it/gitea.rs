@@ -22,4 +22,5 @@ mod server;
 mod traps;
 mod world;
 
+pub(crate) use self::server::cache;
 pub(crate) use self::world::{Gitea, LEAST, Repo, User, base64_text};

@@ -6,8 +6,14 @@ mod contract;
 pub(crate) mod description;
 mod examined;
 mod faults;
+mod git;
 mod graph;
+mod hooks;
+mod people;
 mod routes;
 pub(crate) mod server;
 mod traps;
+mod wire;
 pub(crate) mod world;
+
+pub(crate) use self::git::branches;

@@ -248,6 +248,7 @@ impl World {
             run,
             started,
             round,
+            round_by: _,
             rounds_granted,
             auto_retries,
             asked: _,

@@ -673,3 +673,13 @@ fn those_are_asked_to_review_whom_settings_owners_and_brief_name() {
     let all = asked(&many, None, "a");
     assert_eq!(all.split(' ').count(), REVIEWERS_MAX);
 }
+
+#[test]
+fn who_asked_for_the_round_is_asked_first_to_look_again() {
+    let fixed = with(task(Stage::Proposed), |task| {
+        task.round_by = Some("lee".to_owned());
+    });
+    let owners = Owners::parse(b"", Dialect::Globs).of([&RepoPath::from("a")]);
+    assert_eq!(reviewers(&fixed, &owners, "our-bot"), ["lee", "dana"]);
+    assert_eq!(reviewers(&fixed, &owners, "lee"), ["dana"]);
+}

@@ -2,7 +2,9 @@
 
 mod acts;
 mod figures;
+mod github;
 mod keys;
+mod redelivered;
 mod roads;
 mod verdicts;
 

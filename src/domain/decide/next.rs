@@ -418,6 +418,7 @@ impl<'a> Next<'a> {
     /// The next round starts from the head of the branch, whoever made it.
     pub(super) fn next_round(mut self, by: &str, text: &str) -> Decision {
         self.task.round += 1;
+        self.task.round_by = Some(by.to_owned());
         self.task.kept = self.task.pull.as_ref().map(|pull| pull.head.clone());
         self.task.notes.push(Note {
             by: by.to_owned(),

@@ -304,17 +304,15 @@ impl Forge for Shown {
         }
         let line = self.repo.line().await?;
         let me = self.whoami().await?.id;
-        let (status, keyed) = (marker(place.task, None), keyed(place));
-        let (mut notes, mut all) = (Vec::new(), Vec::new());
+        let keyed = keyed(place);
+        let (mut notes, mut ids) = (Vec::new(), Vec::new());
         self.repo
             .ours(&line, number, me, |one| {
                 let first = one.body.as_deref().and_then(|body| body.lines().next());
                 let first = first.unwrap_or_default().trim_end();
                 if first.starts_with(&keyed) {
                     notes.extend(one.node_id);
-                    all.push(one.id);
-                } else if first == status {
-                    all.push(one.id);
+                    ids.push(one.id);
                 }
                 ControlFlow::Continue(())
             })
@@ -322,7 +320,7 @@ impl Forge for Shown {
         let what = format!("cleaning up on #{number}");
         let ask = labelling(&what);
         if leave == Leave::Nothing {
-            for id in all {
+            for id in ids {
                 let path = self.repo.at(&format!("/issues/comments/{id}"));
                 match line.write(Method::Delete, &path, None, 204, ask).await {
                     Ok(_) | Err(Error::Gone { .. }) => {}

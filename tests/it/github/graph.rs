@@ -91,6 +91,16 @@ impl Document {
         }
     }
 
+    /// The first field of the root of a request, by which it is known: there is one address for all.
+    pub(crate) fn root_field(body: &[u8]) -> String {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = body["query"].as_str().unwrap_or_default();
+        let (_, rest) = text.split_once('{').unwrap_or_default();
+        let name = rest.trim_start();
+        let end = name.find(|c: char| !c.is_alphanumeric());
+        name[..end.unwrap_or(name.len())].to_owned()
+    }
+
     /// Fields of the root with their arguments, variables put in.
     pub(crate) fn asked(&self, given: &Value) -> Vec<(&str, Value, &[Selection])> {
         let fields = self.selections.iter().filter_map(|one| match one {

@@ -172,6 +172,12 @@ pub(crate) fn answer(
             .parse()
             .ok()
             .and_then(|number: i64| show.world.issues.get(&number));
+        if issue
+            .parse()
+            .is_ok_and(|number| show.world.was_deleted(number))
+        {
+            return Reply::refused(410, "This issue was deleted");
+        }
         let Some(found) = found else {
             return Reply::refused(404, "Not Found");
         };
@@ -234,10 +240,8 @@ pub(crate) fn answer(
         ("DELETE", "/issues/{issue_number}/assignees") => {
             let issue = number("issue_number");
             for gone in body["assignees"].as_array().into_iter().flatten() {
-                let gone = gone.as_str().unwrap();
-                show.world.thread(issue).assignees.retain(|one| one != gone);
                 show.world
-                    .happened(issue, login(caller), "unassigned", gone);
+                    .unassign(issue, login(caller), gone.as_str().unwrap());
             }
             show.ok(show.issue(issue))
         }
@@ -668,12 +672,12 @@ pub(crate) fn graph(
             let id = args["input"]["pullRequestId"].as_str().unwrap();
             let at = world
                 .issues
-                .iter_mut()
+                .iter()
                 .find(|(_, one)| format!("PR_{}", one.id) == id);
-            let Some((_, thread)) = at else {
+            let Some(number) = at.map(|(number, _)| *number) else {
                 return Err((Value::Null, missing(id)));
             };
-            thread.pull.as_mut().unwrap().draft = false;
+            world.ready(number, login(caller));
             Ok(
                 json!({ "__typename": "MarkPullRequestReadyForReviewPayload", "pullRequest": { "__typename": "PullRequest", "isDraft": false } }),
             )
@@ -783,7 +787,7 @@ impl Show<'_> {
             "id": REPO, "name": name.split('/').nth(1), "full_name": name, "owner": self.simple(&self.owner()),
             "private": false, "archived": world.archived, "default_branch": "main",
             "html_url": format!("https://forge.test/{name}"),
-            "clone_url": format!("https://forge.test/{name}.git"),
+            "clone_url": format!("{}/{name}.git", world.git_at),
         });
         if let Some(seen_by) = seen_by {
             let permits = world.users[seen_by]
@@ -963,7 +967,12 @@ impl Show<'_> {
         let side = |branch: &str, sha: &str, repo: Value| json!({ "label": branch, "ref": branch, "sha": sha, "repo": repo, "user": self.simple(&thread.author) });
         let here = self.repository("repository", None);
         let mut theirs = here.clone();
-        theirs["id"] = pull.from.into();
+        if pull.from != REPO {
+            theirs["id"] = pull.from.into();
+            theirs["full_name"] = format!("{}/widget", thread.author).into();
+            // Of a fork we are given nothing; who asks there gets no answer at all.
+            theirs["clone_url"] = "https://fork.invalid/widget.git".into();
+        }
         let base = self.world.branches[&pull.base].to_string();
         let mut fields = json!({
             "id": thread.id, "node_id": node_id(thread), "number": number, "title": thread.title, "body": thread.body,

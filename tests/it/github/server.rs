@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use octocrab::jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use prentice::domain::ident::CommitId;
@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 use super::description::{Description, Route, cached, decoded, description};
 use super::graph::{Document, selected};
 use super::routes::{Reply, answer};
+use super::wire::{Cuttable, Scissors};
 use super::world::{APP, Kind, REPO, TOKEN, TOKEN_BOT, World, said};
+use super::{git, hooks};
 use crate::skip::skipped;
 
 /// A running fake. What was against the description fails the test when it goes away.
@@ -25,10 +27,11 @@ pub(crate) struct Fake {
     shared: Arc<Shared>,
     base: String,
     serving: tokio::task::JoinHandle<()>,
+    delivering: tokio::task::JoinHandle<()>,
 }
 
-struct Shared {
-    world: Mutex<World>,
+pub(super) struct Shared {
+    pub(super) world: Mutex<World>,
     description: &'static Description,
     public_key: Vec<u8>,
     /// Whether it is an Enterprise Server.
@@ -71,13 +74,17 @@ impl Fake {
         let address = listener.local_addr().unwrap();
         let router = axum::Router::new()
             .fallback(serve)
-            .with_state(Arc::clone(&shared));
+            .with_state(Arc::clone(&shared))
+            .into_make_service_with_connect_info::<Scissors>();
+        let listener = Cuttable(listener);
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let delivering = tokio::spawn(deliver(Arc::clone(&shared)));
         let path = if enterprise { "/api/v3" } else { "" };
         Some(Self {
             shared,
             base: format!("http://{address}{path}"),
             serving,
+            delivering,
         })
     }
 
@@ -132,11 +139,7 @@ impl Fake {
 
     /// Sends one delivery to where deliveries go, signed; its status.
     pub(crate) async fn deliver(&self, event: &str, payload: &Value) -> u16 {
-        let guid = {
-            let mut world = self.world();
-            let id = world.id();
-            format!("00000000-0000-4000-8000-{id:012}")
-        };
+        let guid = hooks::guid(&mut self.world());
         send_hook(&self.shared, &guid, event, payload).await
     }
 
@@ -149,6 +152,7 @@ impl Fake {
 impl Drop for Fake {
     fn drop(&mut self) {
         self.serving.abort();
+        self.delivering.abort();
         if !std::thread::panicking() {
             let wrong = self.wrong();
             assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
@@ -158,46 +162,45 @@ impl Drop for Fake {
 
 /// Sends and records one attempt of a delivery.
 async fn send_hook(shared: &Shared, guid: &str, event: &str, payload: &Value) -> u16 {
-    use hmac::{KeyInit as _, Mac as _};
     let hook = shared.world.lock().unwrap().hook.clone();
-    let (url, secret) = hook.expect("no place for deliveries");
-    let body = serde_json::to_vec(payload).unwrap();
-    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(&body);
-    let signature: String = mac
-        .finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    // Installed already is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let sent = reqwest::Client::new()
-        .post(url)
-        .header("content-type", "application/json")
-        .header("user-agent", "GitHub-Hookshot/test")
-        .header("x-github-event", event)
-        .header("x-github-delivery", guid)
-        .header("x-hub-signature-256", format!("sha256={signature}"))
-        .body(body)
-        .timeout(Duration::from_secs(10))
-        .send()
-        .await;
-    let status = sent.map_or(502, |answer| answer.status().as_u16());
+    let status = hooks::post(
+        &hook.expect("no place for deliveries"),
+        guid,
+        event,
+        payload,
+    )
+    .await;
     let mut world = shared.world.lock().unwrap();
-    let (id, at) = (world.id(), world.tick());
-    world.deliveries.push(super::world::Delivery {
-        id,
-        guid: guid.to_owned(),
-        at,
-        status: i64::from(status),
-        event: event.to_owned(),
-        payload: payload.clone(),
-    });
+    hooks::record(&mut world, guid, event, payload, status);
     status
 }
 
-async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+/// Delivers what happens, each by itself: they overtake one another, as GitHub's do.
+async fn deliver(shared: Arc<Shared>) {
+    loop {
+        let next = {
+            let mut world = shared.world.lock().unwrap();
+            let next = world.outbox.pop_front();
+            next.map(|(event, payload)| (hooks::guid(&mut world), event, payload))
+        };
+        match next {
+            Some((guid, event, payload)) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move { send_hook(&shared, &guid, event, &payload).await });
+            }
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+async fn serve(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    request: Request,
+) -> Response {
+    if request.uri().path().contains(".git/") {
+        return git::serve(&shared, &scissors, request).await;
+    }
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
     let method = parts.method.as_str().to_owned();
@@ -227,8 +230,11 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
                 .push(format!("{}: no version of the API", asked.path));
         }
     }
-    let reply = shared.reply(&asked).await;
-    let now = shared.world.lock().unwrap().now;
+    let Some(reply) = shared.reply(&asked).await else {
+        scissors.cut();
+        return Response::default();
+    };
+    let now = shared.world.lock().unwrap().clock();
     let date = jiff::Timestamp::from_second(now).unwrap();
     let mut response = Response::builder()
         .status(reply.status)
@@ -257,7 +263,8 @@ struct Asked {
 }
 
 impl Shared {
-    async fn reply(&self, asked: &Asked) -> Reply {
+    /// `None`: the connection is cut.
+    async fn reply(&self, asked: &Asked) -> Option<Reply> {
         let (api, graph) = if self.enterprise {
             ("/api/v3", "/api/graphql")
         } else {
@@ -270,26 +277,23 @@ impl Shared {
             None => {
                 let wrong = format!("{} is not below {api}", asked.path);
                 self.world.lock().unwrap().wrong.push(wrong);
-                return Reply::refused(404, "Not Found");
+                return Some(Reply::refused(404, "Not Found"));
             }
         };
-        let fault = {
-            let mut world = self.world.lock().unwrap();
-            world.requests.push(format!("{} {path}", asked.method));
-            let fault = world.met(&asked.method, &path);
-            if fault == Some(Kind::Expired) {
-                world.grants.clear();
-            }
-            fault
+        let known_as = match is_graph {
+            true => format!("{path}/{}", Document::root_field(&asked.body)),
+            false => path.clone(),
         };
+        let fault = self.fault(&asked.method, &known_as);
         match &fault {
             Some(Kind::Instead(status, headers, body)) => {
-                return Reply {
+                return Some(Reply {
                     status: *status,
                     headers: headers.clone(),
                     body: body.clone(),
-                };
+                });
             }
+            Some(Kind::Cut) => return None,
             Some(Kind::Late) => tokio::time::sleep(Duration::from_secs(60)).await,
             _ => {}
         }
@@ -298,7 +302,11 @@ impl Shared {
         } else {
             self.rest(asked, &path, &fault).await
         };
-        match fault {
+        if let Some(Kind::Slow(secs)) = fault {
+            tokio::time::sleep(Duration::from_secs(secs)).await;
+        }
+        Some(match fault {
+            Some(Kind::CutAfter) => return None,
             Some(Kind::After(status, body)) => Reply {
                 status,
                 headers: Vec::new(),
@@ -310,7 +318,18 @@ impl Shared {
                 ..reply
             },
             _ => reply,
+        })
+    }
+
+    /// Notes a request, and what goes wrong with it.
+    pub(super) fn fault(&self, method: &str, path: &str) -> Option<Kind> {
+        let mut world = self.world.lock().unwrap();
+        world.requests.push(format!("{method} {path}"));
+        let fault = world.met(method, path);
+        if fault == Some(Kind::Expired) {
+            world.grants.clear();
         }
+        fault
     }
 
     async fn rest(&self, asked: &Asked, path: &str, fault: &Option<Kind>) -> Reply {

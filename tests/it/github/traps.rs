@@ -439,8 +439,7 @@ async fn an_ended_task_whose_status_was_deleted_is_not_shown_again() {
     };
     // One that was never shown is.
     let id = site.forge.ensure_status(PLACE, None, &ended).await.unwrap();
-    site.forge.clean_up(PLACE, Leave::Nothing).await.unwrap();
-    assert!(site.fake.world().comments.is_empty());
+    site.fake.world().comments.clear();
     assert_eq!(
         site.forge
             .ensure_status(PLACE, Some(id), &ended)
@@ -449,6 +448,32 @@ async fn an_ended_task_whose_status_was_deleted_is_not_shown_again() {
         id
     );
     assert!(site.fake.world().comments.is_empty());
+}
+
+#[tokio::test]
+async fn of_a_rejected_task_stays_one_comment_that_says_so() {
+    let Some(site) = Site::app().await else {
+        return;
+    };
+    let ended = Status {
+        word: "rejected",
+        ended: true,
+        body: "Rejected by dana.",
+    };
+    let known = site.forge.ensure_status(PLACE, None, &status("runs")).await;
+    let known = Some(known.unwrap());
+    let told = site.forge.ensure_comment(PLACE, "entry-1", "your turn");
+    told.await.unwrap();
+    site.fake.world().comment(7, "dana", "no");
+    site.forge.clean_up(PLACE, Leave::Nothing).await.unwrap();
+    site.forge
+        .ensure_status(PLACE, known, &ended)
+        .await
+        .unwrap();
+    let world = site.fake.world();
+    let left: Vec<&str> = world.comments.iter().map(|one| one.body.as_str()).collect();
+    let right = format!("{}\nRejected by dana.", marker(PLACE.task, None));
+    assert_eq!(left, [right.as_str(), "no"]);
 }
 
 #[tokio::test]

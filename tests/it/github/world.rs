@@ -1,6 +1,7 @@
 //! What is true on the fake GitHub, and what people do there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
 
 use prentice::domain::ident::CommitId;
 use serde_json::{Value, json};
@@ -129,6 +130,12 @@ pub(crate) enum Kind {
     Expired,
     /// Not answered in time.
     Late,
+    /// The connection is cut, and nothing is done.
+    Cut,
+    /// Done, and the connection is cut.
+    CutAfter,
+    /// Done, and answered so many seconds later.
+    Slow(u64),
     /// These fields are missing in the answer.
     Without(&'static [&'static str]),
 }
@@ -137,6 +144,8 @@ pub(crate) struct Fault {
     pub(crate) method: &'static str,
     /// Part of the path.
     pub(crate) at: &'static str,
+    /// The whole call, as [`call`] names it, where that is said.
+    pub(crate) call: Option<String>,
     pub(crate) kind: Kind,
     /// How many that fit are let through first.
     pub(crate) skip: usize,
@@ -145,8 +154,10 @@ pub(crate) struct Fault {
 }
 
 pub(crate) struct World {
-    /// Seconds since 1970; one more with each write.
+    /// Seconds since 1970; one more with each write, or those of the world outside.
     pub(crate) now: i64,
+    /// Whether its clock is that of the world outside: then several things happen within its second, as they do.
+    live: bool,
     last_id: i64,
     pub(crate) name: String,
     pub(crate) old_names: Vec<String>,
@@ -158,12 +169,19 @@ pub(crate) struct World {
     pub(crate) suspended: bool,
     pub(crate) grants: HashMap<String, Grant>,
     pub(crate) issues: BTreeMap<i64, Thread>,
+    deleted: BTreeSet<i64>,
     pub(crate) comments: Vec<Comment>,
     pub(crate) runs: Vec<Run>,
     pub(crate) statuses: Vec<Status>,
     pub(crate) branches: BTreeMap<String, CommitId>,
     pub(crate) commits: BTreeSet<String>,
+    /// The bare repository, where there is one.
+    pub(crate) git: Option<PathBuf>,
+    /// Where git is spoken to.
+    pub(crate) git_at: String,
     pub(crate) deliveries: Vec<Delivery>,
+    /// What is to be delivered: event and payload.
+    pub(crate) outbox: VecDeque<(&'static str, Value)>,
     /// Where deliveries go, and the secret that signs them.
     pub(crate) hook: Option<(String, String)>,
     pub(crate) page_max: usize,
@@ -180,6 +198,7 @@ impl World {
             // 2026-11-20 10:00:00.
             now: 1_795_168_800,
             last_id: 9_000,
+            live: false,
             name: "acme/widget".to_owned(),
             old_names: Vec::new(),
             archived: false,
@@ -189,12 +208,16 @@ impl World {
             suspended: false,
             grants: HashMap::new(),
             issues: BTreeMap::new(),
+            deleted: BTreeSet::new(),
             comments: Vec::new(),
             runs: Vec::new(),
             statuses: Vec::new(),
             branches: BTreeMap::new(),
             commits: BTreeSet::new(),
+            git: None,
+            git_at: "https://forge.test".to_owned(),
             deliveries: Vec::new(),
+            outbox: VecDeque::new(),
             hook: None,
             page_max: 100,
             faults: VecDeque::new(),
@@ -236,10 +259,26 @@ impl World {
         self.last_id
     }
 
+    /// From now on its clock is that of the world outside.
+    pub(crate) fn goes_live(&mut self) {
+        self.live = true;
+        self.now = outside();
+    }
+
+    /// What its clock shows.
+    pub(crate) fn clock(&mut self) -> i64 {
+        if self.live {
+            self.now = outside();
+        }
+        self.now
+    }
+
     /// The moment of a change.
     pub(crate) fn tick(&mut self) -> i64 {
-        self.now += 1;
-        self.now
+        if !self.live {
+            self.now += 1;
+        }
+        self.clock()
     }
 
     pub(crate) fn person(
@@ -254,35 +293,83 @@ impl World {
     }
 
     pub(crate) fn push(&mut self, branch: &str, head: &CommitId) {
+        self.pushed(branch, head, "dana");
+    }
+
+    pub(crate) fn pushed(&mut self, branch: &str, head: &CommitId, who: &str) {
         self.commits.insert(head.to_string());
         self.branches.insert(branch.to_owned(), head.clone());
-        for thread in self.issues.values_mut() {
-            if let Some(pull) = &mut thread.pull
-                && pull.from == REPO
-                && pull.branch == branch
-                && thread.open
-            {
-                pull.head = head.to_string();
-            }
+        let reference = json!({ "ref": format!("refs/heads/{branch}"), "after": head.as_str() });
+        self.tell("push", "", who, reference);
+        for number in self.pulls_of(branch) {
+            self.head_moved(number, head.as_str(), who);
         }
     }
 
-    /// As GitHub does: the open pull request of a deleted branch is closed.
-    pub(crate) fn unpush(&mut self, branch: &str) {
-        self.branches.remove(branch);
+    /// The open pull requests of a branch of its own.
+    fn pulls_of(&self, branch: &str) -> Vec<i64> {
         let of = |thread: &Thread| {
             let pull = thread.pull.as_ref();
             thread.open && pull.is_some_and(|pull| pull.from == REPO && pull.branch == branch)
         };
-        let orphans: Vec<i64> = self
-            .issues
-            .iter()
-            .filter(|(_, one)| of(one))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in orphans {
-            self.close(number, "dana");
+        let all = self.issues.iter().filter(|(_, one)| of(one));
+        all.map(|(number, _)| *number).collect()
+    }
+
+    /// A pull request has another head: its own ref follows, whichever repository the branch is in.
+    pub(crate) fn head_moved(&mut self, number: i64, head: &str, who: &str) {
+        self.touch(number);
+        self.commits.insert(head.to_owned());
+        self.thread(number).pull.as_mut().unwrap().head = head.to_owned();
+        self.show_head(number);
+        self.tell_of(number, "pull_request", "synchronize", who, Value::Null);
+    }
+
+    /// `refs/pull/N/head` of the base repository.
+    fn show_head(&self, number: i64) {
+        let pull = self.issues[&number].pull.as_ref().unwrap();
+        if let Some(git) = &self.git {
+            let name = format!("refs/pull/{number}/head");
+            crate::git::git(git, &["update-ref", &name, &pull.head]);
         }
+    }
+
+    pub(crate) fn unpush(&mut self, branch: &str) {
+        self.unpushed(branch, "dana");
+    }
+
+    /// As GitHub does: the open pull request of a deleted branch is closed.
+    pub(crate) fn unpushed(&mut self, branch: &str, who: &str) {
+        self.branches.remove(branch);
+        let reference = json!({ "ref": branch, "ref_type": "branch" });
+        self.tell("delete", "", who, reference);
+        for number in self.pulls_of(branch) {
+            self.close(number, who);
+        }
+    }
+
+    /// Opens an issue under the next number, which it gives.
+    pub(crate) fn open_issue(&mut self, author: &str, title: &str, body: &str) -> i64 {
+        let number = self.next_number();
+        self.issue(number, author, title, body);
+        self.tell_of(number, "issues", "opened", author, Value::Null);
+        number
+    }
+
+    /// Numbers are never given twice.
+    fn next_number(&self) -> i64 {
+        let used = self.issues.keys().chain(&self.deleted).max();
+        used.unwrap_or(&0) + 1
+    }
+
+    pub(crate) fn delete_issue(&mut self, number: i64) {
+        self.issues.remove(&number);
+        self.deleted.insert(number);
+        self.comments.retain(|one| one.issue != number);
+    }
+
+    pub(crate) fn was_deleted(&self, number: i64) -> bool {
+        self.deleted.contains(&number)
     }
 
     pub(crate) fn issue(&mut self, number: i64, author: &str, title: &str, body: &str) {
@@ -316,7 +403,7 @@ impl World {
         (title, body): (&str, &str),
         draft: bool,
     ) -> i64 {
-        let number = self.issues.keys().last().unwrap_or(&0) + 1;
+        let number = self.next_number();
         self.issue(number, author, title, body);
         let head = self.branches.get(branch).filter(|_| from == REPO);
         let head = head.map_or_else(|| "e".repeat(40), ToString::to_string);
@@ -331,6 +418,10 @@ impl World {
             asked: Vec::new(),
             reviews: Vec::new(),
         });
+        if from == REPO {
+            self.show_head(number);
+        }
+        self.tell_of(number, "pull_request", "opened", author, Value::Null);
         number
     }
 
@@ -370,6 +461,8 @@ impl World {
         if !labels.iter().any(|one| one == label) {
             labels.push(label.to_owned());
             self.happened(number, who, "labeled", label);
+            let label = json!({ "label": { "name": label } });
+            self.tell_of(number, self.kind(number), "labeled", who, label);
         }
     }
 
@@ -380,6 +473,8 @@ impl World {
         let changed = labels.len() != before;
         if changed {
             self.happened(number, who, "unlabeled", label);
+            let label = json!({ "label": { "name": label } });
+            self.tell_of(number, self.kind(number), "unlabeled", who, label);
         }
         changed
     }
@@ -387,11 +482,19 @@ impl World {
     pub(crate) fn assign(&mut self, number: i64, who: &str, assignee: &str) {
         self.thread(number).assignees.push(assignee.to_owned());
         self.happened(number, who, "assigned", assignee);
+        self.tell_of(number, self.kind(number), "assigned", who, Value::Null);
+    }
+
+    pub(crate) fn unassign(&mut self, number: i64, who: &str, assignee: &str) {
+        self.thread(number).assignees.retain(|one| one != assignee);
+        self.happened(number, who, "unassigned", assignee);
+        self.tell_of(number, self.kind(number), "unassigned", who, Value::Null);
     }
 
     pub(crate) fn rename(&mut self, number: i64, who: &str, title: &str) {
         title.clone_into(&mut self.thread(number).title);
         self.happened(number, who, "renamed", title);
+        self.tell_of(number, self.kind(number), "edited", who, Value::Null);
     }
 
     pub(crate) fn rewrite(&mut self, number: i64, body: &str) {
@@ -406,14 +509,121 @@ impl World {
         thread.open = false;
         thread.closed_by = Some(who.to_owned());
         self.happened(number, who, "closed", "");
+        self.tell_of(number, self.kind(number), "closed", who, Value::Null);
     }
 
+    pub(crate) fn reopen(&mut self, number: i64, who: &str) {
+        let thread = self.thread(number);
+        thread.open = true;
+        thread.closed_by = None;
+        self.happened(number, who, "reopened", "");
+        self.tell_of(number, self.kind(number), "reopened", who, Value::Null);
+    }
+
+    /// A person merges with a merge commit; issues that the text closes are closed by it.
     pub(crate) fn merge(&mut self, number: i64, who: &str) {
         let now = self.touch(number);
         let pull = self.thread(number).pull.as_mut().unwrap();
         pull.merged = Some((who.to_owned(), now));
+        let (head, base) = (pull.head.clone(), pull.base.clone());
+        let merged = self.git.as_ref().map(|git| merge_commit(git, &head, &base));
+        if let Some(merged) = merged {
+            self.pushed(&base, &merged, who);
+        }
         self.happened(number, who, "merged", "");
         self.close(number, who);
+        for closed in closing(&self.issues[&number].body) {
+            if self.issues.get(&closed).is_some_and(|one| one.open) {
+                self.close(closed, who);
+            }
+        }
+    }
+
+    /// A draft becomes ready, or nothing new.
+    pub(crate) fn ready(&mut self, number: i64, who: &str) {
+        let pull = self.thread(number).pull.as_mut().unwrap();
+        if std::mem::take(&mut pull.draft) {
+            self.happened(number, who, "ready_for_review", "");
+            self.tell_of(number, "pull_request", "ready_for_review", who, Value::Null);
+        }
+    }
+
+    /// What stands on a commit by name: state and title, the newest of each.
+    pub(crate) fn checks(&self, sha: &str) -> BTreeMap<String, (String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut all = BTreeMap::new();
+        for run in self.runs.iter().filter(|run| run.sha == sha) {
+            let state = match text(&run.fields["conclusion"]) {
+                none if none.is_empty() => text(&run.fields["status"]),
+                conclusion => conclusion,
+            };
+            let title = text(&run.fields["output"]["title"]);
+            all.insert(text(&run.fields["name"]), (state, title));
+        }
+        for one in self.statuses.iter().filter(|one| one.sha == sha) {
+            let told = (text(&one.fields["state"]), text(&one.fields["description"]));
+            all.insert(text(&one.fields["context"]), told);
+        }
+        all
+    }
+
+    fn kind(&self, number: i64) -> &'static str {
+        match self.issues[&number].pull {
+            Some(_) => "pull_request",
+            None => "issues",
+        }
+    }
+
+    /// A delivery about an issue or pull request.
+    fn tell_of(
+        &mut self,
+        number: i64,
+        event: &'static str,
+        action: &str,
+        who: &str,
+        mut more: Value,
+    ) {
+        let thread = &self.issues[&number];
+        let labels: Vec<Value> = thread
+            .labels
+            .iter()
+            .map(|name| json!({ "id": 1, "name": name }))
+            .collect();
+        let subject = json!({
+            "number": number, "title": thread.title, "body": thread.body, "labels": labels,
+            "state": if thread.open { "open" } else { "closed" }, "user": { "login": thread.author },
+        });
+        if more.is_null() {
+            more = json!({});
+        }
+        more["action"] = action.into();
+        let is_pull = thread.pull.is_some();
+        let on_thread = matches!(event, "issues" | "issue_comment");
+        more[if on_thread { "issue" } else { "pull_request" }] = subject;
+        if on_thread && is_pull {
+            more["issue"]["pull_request"] = json!({ "url": "https://forge.test/x" });
+        }
+        self.tell(event, action, who, more);
+    }
+
+    /// A delivery, shaped as the published examples of its event.
+    fn tell(&mut self, event: &'static str, action: &str, who: &str, more: Value) {
+        if self.hook.is_none() {
+            return;
+        }
+        let mut payload = super::hooks::example(event, action);
+        let (id, kind) = self
+            .users
+            .get(who)
+            .map_or((10_137, "User"), |user| (user.id, user.kind));
+        let (owner, name) = self.name.split_once('/').unwrap();
+        let common = json!({
+            "repository": { "id": REPO, "name": name, "full_name": self.name, "owner": { "login": owner } },
+            "sender": { "login": who, "id": id, "type": kind },
+        });
+        super::description::lay_over(&mut payload, common);
+        super::description::lay_over(&mut payload, more);
+        self.outbox.push_back((event, payload));
     }
 
     pub(crate) fn comment(&mut self, number: i64, who: &str, body: &str) -> i64 {
@@ -429,7 +639,16 @@ impl World {
             hidden: false,
             reactions: Vec::new(),
         });
+        self.tell_comment(id, "created", who);
         id
+    }
+
+    fn tell_comment(&mut self, id: i64, action: &str, who: &str) {
+        let one = self.comments.iter().find(|one| one.id == id).unwrap();
+        let (number, author) = (one.issue, one.author.clone());
+        let comment =
+            json!({ "comment": { "id": id, "body": one.body, "user": { "login": author } } });
+        self.tell_of(number, "issue_comment", action, who, comment);
     }
 
     pub(crate) fn edit(&mut self, comment: i64, body: &str) {
@@ -442,8 +661,9 @@ impl World {
         body.clone_into(&mut one.body);
         one.updated = now;
         one.edited = Some(now);
-        let issue = one.issue;
+        let (issue, author) = (one.issue, one.author.clone());
         self.touch(issue);
+        self.tell_comment(comment, "edited", &author);
     }
 
     pub(crate) fn review(
@@ -474,6 +694,8 @@ impl World {
             at,
             remarks,
         });
+        let review = json!({ "review": { "id": id, "body": body, "state": state.to_lowercase() } });
+        self.tell_of(number, "pull_request_review", "submitted", by, review);
         id
     }
 
@@ -494,6 +716,7 @@ impl World {
         self.faults.push_back(Fault {
             method,
             at,
+            call: None,
             kind,
             skip: 0,
             times,
@@ -505,9 +728,22 @@ impl World {
         self.faults.push_back(Fault {
             method: "write",
             at: "",
+            call: None,
             kind,
             skip,
             times: 1,
+        });
+    }
+
+    /// A fault for the next `times` requests that are this call, as [`call`] names it.
+    pub(crate) fn fault_call(&mut self, call: &str, kind: Kind, times: usize) {
+        self.faults.push_back(Fault {
+            method: "*",
+            at: "",
+            call: Some(call.to_owned()),
+            kind,
+            skip: 0,
+            times,
         });
     }
 
@@ -519,7 +755,11 @@ impl World {
                 "write" => method != "GET" && !is_token,
                 other => other == method,
             };
-            of && path.contains(fault.at)
+            let named = fault
+                .call
+                .as_ref()
+                .is_none_or(|named| *named == call(method, path));
+            of && named && path.contains(fault.at)
         };
         let at = self.faults.iter().position(fits)?;
         let fault = &mut self.faults[at];
@@ -544,6 +784,73 @@ impl World {
         };
         self.requests.iter().filter(fits).count()
     }
+}
+
+/// A request without what differs from issue to issue: `PATCH …/issues/comments/#`.
+pub(crate) fn call(method: &str, path: &str) -> String {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut words: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match words.as_slice() {
+        ["repos", ..] => drop(words.drain(..3)),
+        ["repositories", ..] => drop(words.drain(..2)),
+        [_, name, ..] if name.ends_with(".git") => drop(words.splice(..2, ["git"])),
+        _ => words.insert(0, "/"),
+    }
+    let mut before = "";
+    for word in &mut words {
+        let is_id = word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty();
+        let is_commit = word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_id || is_commit || matches!(before, "collaborators" | "users" | "labels") {
+            before = "";
+            *word = "#";
+        } else {
+            before = word;
+        }
+    }
+    let path = words.join("/").replace("//", "/");
+    match query.split_once("service=") {
+        Some((_, service)) => format!("{method} {path}?service={service}"),
+        None => format!("{method} {path}"),
+    }
+}
+
+/// Issues that a text closes when it is merged.
+fn closing(text: &str) -> Vec<i64> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let closes = |word: &str| {
+        let word = word.to_lowercase();
+        ["close", "fix", "resolve"]
+            .iter()
+            .any(|verb| word.starts_with(verb))
+    };
+    let pairs = words.windows(2).filter(|two| closes(two[0]));
+    pairs
+        .filter_map(|two| {
+            two[1]
+                .strip_prefix('#')?
+                .trim_end_matches(['.', ','])
+                .parse()
+                .ok()
+        })
+        .collect()
+}
+
+/// A merge commit of both, as the button makes it.
+fn merge_commit(git: &std::path::Path, head: &str, base: &str) -> CommitId {
+    let base = format!("refs/heads/{base}");
+    let run = |args: &[&str]| crate::git::git(git, args);
+    let tree = run(&["merge-tree", "--write-tree", &base, head]);
+    let merged = run(&["commit-tree", &tree, "-p", &base, "-p", head, "-m", "merge"]);
+    run(&["update-ref", &base, &merged]);
+    merged.parse().unwrap()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "GitHub has a clock of its own, and it is right"
+)]
+fn outside() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 /// GitHub's words for a refusal.

@@ -1,0 +1,216 @@
+//! Whole roads, each as an App and with a token.
+
+use super::*;
+
+async fn merged(app: bool, hears: Hears) {
+    let Some(hub) = Hub::new(app, hears).await else {
+        return;
+    };
+    let issue = hub.labelled();
+    hub.is_at(issue, "needs-review").await;
+    let pulls = hub.pulls();
+    let [number] = pulls[..] else {
+        panic!("{pulls:?}");
+    };
+    let head = hub.head(number);
+    hub.of(number, |thread| {
+        let pull = thread.pull.as_ref().unwrap();
+        assert!(pull.draft && thread.open);
+        assert_eq!(thread.author, hub.us());
+        assert_eq!(pull.branch, format!("agent/{issue}-no-answer"));
+        assert_eq!(pull.asked, ["dana"]);
+        for words in [
+            "| `tests` | `sh test.sh` | 1 twice | 0 twice |",
+            "red on base, green here, twice",
+            &format!("Closes #{issue}"),
+        ] {
+            assert!(thread.body.contains(words), "{words}\n{}", thread.body);
+        }
+    });
+    hub.until("the checks are there", 20, async || {
+        hub.check(&head, "prentice / verify") == "success"
+            && hub.check(&head, "prentice / scope") == "success"
+    })
+    .await;
+    // What a reader of the branch sees is what was published, on git too.
+    let bare = hub.fake.world().git.clone().unwrap();
+    let answer = crate::git::git(&bare, &["show", &format!("{head}:answer.txt")]);
+    assert_eq!(answer, "42");
+    let labels = hub.of(issue, |one| one.labels.clone());
+    assert_eq!(labels, ["agent", "agent:needs-review"]);
+
+    hub.fake
+        .world()
+        .review(number, "lee", "APPROVED", "good", &[]);
+    hub.is_ready(number).await;
+    hub.fake.world().merge(number, "dana");
+    hub.is_at(issue, "merged").await;
+    hub.no_label(issue).await;
+    assert!(hub.of(issue, |one| !one.open), "closed by the merge");
+    assert_eq!(hub.by_us(issue, "").len(), 1, "one comment in all");
+    assert_eq!(hub.pulls(), [number]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_an_app_a_label_becomes_a_pull_request_that_a_person_merges() {
+    merged(true, Hears::Hooks).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_token_a_label_becomes_a_pull_request_that_a_person_merges() {
+    merged(false, Hears::Hooks).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_an_app_polling_alone_comes_to_the_same_end() {
+    merged(true, Hears::Polling).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_token_polling_alone_comes_to_the_same_end() {
+    merged(false, Hears::Polling).await;
+}
+
+async fn closed(app: bool) {
+    let Some(hub) = Hub::new(app, Hears::Hooks).await else {
+        return;
+    };
+    let issue = hub.labelled();
+    hub.is_at(issue, "needs-review").await;
+    let number = hub.pulls()[0];
+    let first = hub.head(number);
+    let remarks = [("answer.txt", 1, "why 42?")];
+    hub.fake
+        .world()
+        .review(number, "lee", "CHANGES_REQUESTED", "Say why.", &remarks);
+    hub.until("the round is pushed", 60, async || {
+        hub.head(number) != first
+    })
+    .await;
+    hub.is_at(issue, "needs-review").await;
+    let bare = hub.fake.world().git.clone().unwrap();
+    let range = format!("main..{}", hub.head(number));
+    let commits = crate::git::git(&bare, &["rev-list", "--count", &range]);
+    assert_eq!(commits, "2", "one push, one commit");
+    assert_eq!(hub.pulls(), [number]);
+    // Who reviewed is asked again, with new evidence.
+    let head = hub.head(number);
+    hub.until("the checks are there", 20, async || {
+        hub.check(&head, "prentice / verify") == "success"
+    })
+    .await;
+    hub.until("a review is asked for again", 20, async || {
+        hub.of(number, |one| {
+            one.pull.as_ref().unwrap().asked.contains(&"lee".to_owned())
+        })
+    })
+    .await;
+
+    hub.fake.world().close(number, "dana");
+    hub.is_at(issue, "rejected").await;
+    hub.until("the branch is gone", 30, async || hub.branches() == 0)
+        .await;
+    hub.no_label(issue).await;
+    assert_eq!(hub.by_us(issue, "").len(), 1, "one comment in all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_an_app_requested_changes_are_one_round_and_closing_leaves_nothing() {
+    closed(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_token_requested_changes_are_one_round_and_closing_leaves_nothing() {
+    closed(false).await;
+}
+
+/// Whether the one comment of the referee says this about this commit.
+fn says(hub: &Hub, pull: i64, word: &str, sha: &str) -> bool {
+    let comments = hub.by_us(pull, "note=verify");
+    assert!(comments.len() <= 1, "{comments:?}");
+    let start = format!("**Referee: {word}** · commit `{}`", &sha[..7]);
+    comments.iter().any(|comment| comment.contains(&start))
+}
+
+async fn judged(app: bool) {
+    let Some(hub) = Hub::new(app, Hears::Hooks).await else {
+        return;
+    };
+    // Rules of the pull request itself are not what judges it.
+    let easy = "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"true\"\n";
+    let (number, head) = hub.pull_of_a_fork(&[(".github/prentice.toml", easy)]);
+    let ask = |who| hub.fake.world().comment(number, who, "/agent verify");
+    let strangers = ask("mallory");
+    hub.until("the stranger is refused", 30, async || {
+        hub.reactions(strangers) == ["-1"]
+    })
+    .await;
+    assert_eq!(hub.by_us(number, ""), [""; 0], "no word to a stranger");
+
+    let asked = ask("dana");
+    hub.until("it is judged", 60, async || {
+        says(&hub, number, "not verified", &head)
+    })
+    .await;
+    assert!(hub.by_us(number, "note=verify")[0].contains("`sh test.sh`"));
+    hub.until("the check and the reaction are there", 20, async || {
+        hub.check(&head, "prentice / verify") == "failure" && hub.reactions(asked) == ["+1"]
+    })
+    .await;
+
+    // Put right and asked again: told in the same comment.
+    let better = hub.commit(&[("answer.txt", "42\n")], "refs/pull/0/head");
+    hub.fake
+        .world()
+        .head_moved(number, better.as_str(), "mallory");
+    ask("lee");
+    hub.until("it is told again", 60, async || {
+        says(&hub, number, "verified", better.as_str())
+            || says(&hub, number, "verified, with questions", better.as_str())
+    })
+    .await;
+    // Its head came from the repository's own ref; of the fork nothing was asked.
+    let world = hub.fake.world();
+    let git = world
+        .requests
+        .iter()
+        .filter(|request| request.contains(".git/"));
+    for request in git {
+        assert!(request.contains(" /acme/widget.git/"), "{request}");
+    }
+    assert_eq!(world.count("POST", "git-receive-pack"), 0, "nothing pushed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_an_app_a_stranger_s_fork_is_judged_by_our_rules() {
+    judged(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_token_a_stranger_s_fork_is_judged_by_our_rules() {
+    judged(false).await;
+}
+
+/// A branch that the repository's rules do not take: the task says which rule, and where it is set.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_a_rule_refuses_fails_with_the_rule_s_own_words() {
+    let Some(mut hub) = Hub::quiet(true, Hears::Hooks).await else {
+        return;
+    };
+    let bare = hub.fake.world().git.clone().unwrap();
+    let hook = bare.join("hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    let script = "#!/bin/sh\necho 'error: GH013: Repository rule violations found for refs/heads/agent.'\n\
+                  echo '- Commits must have verified signatures.'\nexit 1\n";
+    std::fs::write(&hook, script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&hook, mode).unwrap();
+    hub.serve(AGENT).await;
+    let issue = hub.labelled();
+    hub.is_at(issue, "failed").await;
+    let status = hub.by_us(issue, "task=").remove(0);
+    assert!(status.contains("signatures"), "{status}");
+    assert!(status.contains("rules for commits"), "{status}");
+    assert_eq!(hub.pulls(), [0; 0]);
+    assert_eq!(hub.branches(), 0);
+}
