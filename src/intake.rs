@@ -90,6 +90,16 @@ pub enum Trouble {
     /// This machine.
     #[error("{0}")]
     Host(String),
+    /// The only proof of a stranger's words is a delivery that may still be under way. No trouble at all.
+    #[error(
+        "what proves the words of #{number} may still come; it is looked at again in {after:?}"
+    )]
+    NotYet {
+        /// The issue.
+        number: i64,
+        /// When it cannot come any more.
+        after: Duration,
+    },
     /// Nobody decided what was delivered in time.
     #[error("what {0} asks for was stored and not decided within 30 s; it is looked at again")]
     Undecided(String),
@@ -124,6 +134,7 @@ pub struct Intake {
     service: Arc<dyn Service>,
     desk: Arc<dyn Desk>,
     us: Account,
+    hears: bool,
 }
 
 /// How long a decision is waited for.
@@ -146,14 +157,14 @@ struct Scene<'a> {
 }
 
 impl Intake {
-    /// Over these ports; `us` is the account that writes.
+    /// Over these ports; `us` is the account that writes, `hears` whether deliveries of this forge can come.
     #[must_use]
     pub fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
+        (store, clock): (Arc<dyn Store>, Arc<dyn Clock>),
         service: Arc<dyn Service>,
         desk: Arc<dyn Desk>,
         us: Account,
+        hears: bool,
     ) -> Self {
         Self {
             store,
@@ -161,6 +172,7 @@ impl Intake {
             service,
             desk,
             us,
+            hears,
         }
     }
 

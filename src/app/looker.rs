@@ -45,12 +45,17 @@ pub(super) struct Looker {
 /// What became of a delivery that says nothing about one issue.
 const READ_AGAIN: &str = "the repositories were read again";
 
+/// What became of one about a repository that we reach no more, or that is archived.
+const UNSERVED: &str = "its repository is not served any more";
+
 /// A look that is to be done.
 #[derive(Default)]
 struct Waiting {
     hints: Vec<(Hint, Time)>,
     hooks: Vec<HookId>,
     not_before: Option<Instant>,
+    /// What it waits for is a delivery: the next one ends the wait.
+    expects: bool,
     tries: u32,
 }
 
@@ -77,7 +82,13 @@ impl Looker {
             if let Err(why) = self.take_hooks(&mut waiting, &mut read).await {
                 tracing::error!(forge = self.name, %why, "deliveries were not read");
             }
-            self.start(&mut waiting, &mut looking, &mut busy);
+            for (repository, hooks) in self.start(&mut waiting, &mut looking, &mut busy) {
+                // Its cursor stays, so that everything is found once it is served again.
+                swept.remove(&repository);
+                for hook in hooks {
+                    self.settle(hook, Some(UNSERVED.to_owned())).await;
+                }
+            }
             self.looked(&waiting, &busy, &mut swept).await;
             // What is due already waits for another look to end, which wakes by itself.
             let now = Instant::now();
@@ -105,26 +116,29 @@ impl Looker {
         looking.abort_all();
     }
 
-    /// Starts the looks that are due, one for each repository.
+    /// Starts the looks that are due, one for each repository. Gives what is not looked at since its repository is
+    /// served no more, with the deliveries that said to.
     fn start(
         &self,
         waiting: &mut BTreeMap<Look, Waiting>,
         looking: &mut JoinSet<(Look, Waiting, Result<(), Trouble>)>,
         busy: &mut HashSet<i64>,
-    ) {
+    ) -> Vec<(i64, Vec<HookId>)> {
         let now = Instant::now();
+        let mut left = Vec::new();
         while looking.len() < LOOKS {
             let due = waiting.iter().find(|((repository, _), one)| {
                 !busy.contains(repository) && one.not_before.is_none_or(|at| at <= now)
             });
             let Some(look) = due.map(|(look, _)| *look) else {
-                return;
+                break;
             };
             let Some(one) = waiting.remove(&look) else {
-                return;
+                break;
             };
             let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(served) = served.get(&look.0).cloned() else {
+                left.push((look.0, one.hooks));
                 continue;
             };
             busy.insert(look.0);
@@ -134,6 +148,7 @@ impl Looker {
                 (look, one, done)
             });
         }
+        left
     }
 
     async fn ended(
@@ -148,6 +163,16 @@ impl Looker {
                 for hook in one.hooks {
                     self.settle(hook, None).await;
                 }
+            }
+            Err(Trouble::NotYet { number, after }) => {
+                tracing::debug!(forge = self.name, number, ?after, "a proof may still come");
+                let again = waiting.entry(look).or_default();
+                // A delivery that came meanwhile may be it.
+                let came = !again.hooks.is_empty();
+                again.hints.append(&mut one.hints);
+                again.hooks.append(&mut one.hooks);
+                again.expects = !came;
+                again.not_before = (!came).then(|| Instant::now() + after);
             }
             Err(why) => {
                 one.tries += 1;
@@ -221,6 +246,9 @@ impl Looker {
                 let one = waiting.entry((hint.repository, number)).or_default();
                 one.hints.push((hint, at));
                 one.hooks.push(hook);
+                if std::mem::take(&mut one.expects) {
+                    one.not_before = None;
+                }
                 Ok(Ok(()))
             }
             Subject::Repository => {

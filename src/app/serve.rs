@@ -64,6 +64,7 @@ impl App {
                 "{}: {} as {}",
                 forge.name, forge.base_url, us.login
             ));
+            let hears = secret.is_some();
             doors.push(Door {
                 name: forge.name.clone(),
                 kind: kind_of(forge),
@@ -76,6 +77,7 @@ impl App {
             let one = Connected {
                 service,
                 us,
+                hears,
                 dialect,
                 templates,
             };
@@ -196,11 +198,11 @@ impl App {
             name: forge.name.clone(),
         };
         let intake = Intake::new(
-            Arc::clone(&self.store),
-            Arc::clone(&self.clock),
+            (Arc::clone(&self.store), Arc::clone(&self.clock)),
             Arc::clone(&connected.service),
             Arc::new(desk),
             connected.us.clone(),
+            connected.hears,
         );
         let poll = Duration::from_secs(forge.poll_secs);
         Ok(Looker {

@@ -38,6 +38,8 @@ const GROUND_FOR: Duration = Duration::from_secs(10);
 pub(super) struct Connected {
     pub(super) service: Arc<dyn Service>,
     pub(super) us: Account,
+    /// Its deliveries can come: there is a secret that they are signed with.
+    pub(super) hears: bool,
     /// The language of `CODEOWNERS` there.
     pub(super) dialect: Dialect,
     /// Folders in which templates of pull requests are.

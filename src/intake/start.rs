@@ -1,5 +1,7 @@
 //! What starts a task and what withdraws it.
 
+use std::time::Duration;
+
 use super::{Ground, Intake, PROPOSALS_AN_HOUR, Scene, Trouble, asks, login};
 use crate::domain::act::{self, Asked, Path, Standing, Start, Words};
 use crate::domain::brief::{Brief, Survey};
@@ -18,6 +20,14 @@ pub(super) const PROPOSED: &str = "proposed";
 
 /// How near to an entry of a timeline a signed delivery of its actor has to be, where that is all the proof there is.
 const PROOF_MILLIS: u64 = 10_000;
+
+/// What is known about words.
+enum Known {
+    /// This.
+    Now(Words),
+    /// Nothing until then, unless what proves them comes before.
+    In(Duration),
+}
 
 /// What became of asking for a task.
 pub(super) enum Began {
@@ -116,14 +126,24 @@ impl Intake {
             },
             Some(task) => Standing::Live(act::stage_of(Some(task))),
         };
-        let words = self.words(scene, &actor, at).await?;
         let asked = Asked {
             path,
             actor: &actor,
             ours,
             old,
         };
-        let start = act::start(asked, standing, words, &rules);
+        let by_words = |words| act::start(asked, standing, words, &rules);
+        let start = match self.words(scene, &actor, path, at).await? {
+            Known::Now(words) => by_words(words),
+            // Whatever proof comes, it changes nothing.
+            Known::In(_) if by_words(Words::Proven) == by_words(Words::Unproven) => {
+                by_words(Words::Unproven)
+            }
+            Known::In(after) => {
+                let number = scene.thread.number;
+                return Err(Trouble::NotYet { number, after });
+            }
+        };
         let accepted = matches!(start, Start::Accept);
         match (start, task) {
             (Start::Nothing(why), _) => Ok(Began::Settled(why.word().to_owned())),
@@ -256,7 +276,13 @@ impl Intake {
     }
 
     /// What is known about the words of an issue at the moment of an act.
-    async fn words(&self, scene: &Scene<'_>, actor: &Actor, at: Time) -> Result<Words, Trouble> {
+    async fn words(
+        &self,
+        scene: &Scene<'_>,
+        actor: &Actor,
+        path: Path,
+        at: Time,
+    ) -> Result<Known, Trouble> {
         let rules = scene.rules(None);
         if let Some(author) = &scene.thread.author {
             let author = match author.login.eq_ignore_ascii_case(&actor.login) {
@@ -264,16 +290,29 @@ impl Intake {
                 false => self.actor(scene, author).await?,
             };
             if act::may_start(&author, &rules) {
-                return Ok(Words::OfOneWhoMay);
+                return Ok(Known::Now(Words::OfOneWhoMay));
             }
         }
         let proof = scene.conversation.unedited(scene.thread.number, at).await?;
         Ok(match proof {
-            Proof::Unedited => Words::Proven,
-            Proof::Edited => Words::Unproven,
-            Proof::Unknown if is_signed(scene, actor, at) => Words::Proven,
-            Proof::Unknown => Words::Unproven,
+            Proof::Unedited => Known::Now(Words::Proven),
+            Proof::Edited => Known::Now(Words::Unproven),
+            Proof::Unknown if is_signed(scene, actor, at) => Known::Now(Words::Proven),
+            Proof::Unknown => match self.proof_may_come(path, at) {
+                Some(after) => Known::In(after),
+                None => Known::Now(Words::Unproven),
+            },
         })
+    }
+
+    /// Until when the delivery that proves an act may still come. Another delivery, or a sweep, may have had the
+    /// issue looked at before it: proposed then, a start that is proven a moment later would wait for a person.
+    fn proof_may_come(&self, path: Path, at: Time) -> Option<Duration> {
+        let until = at.plus_secs(PROOF_MILLIS / 1000);
+        let left = until.millis_since(self.clock.now());
+        // Where the clocks are further apart than that, no delivery proves anything.
+        let may = self.hears && path == Path::Label && (1..=2 * PROOF_MILLIS).contains(&left);
+        may.then(|| Duration::from_millis(left))
     }
 
     async fn is_flooded(&self, scene: &Scene<'_>) -> Result<bool, Trouble> {

@@ -28,7 +28,9 @@ const ISSUE: &str =
 enum Hears {
     /// By deliveries alone.
     Hooks,
-    /// By asking alone.
+    /// By deliveries that the test sends with its own hand, in whatever order.
+    ByHand,
+    /// By asking alone: nothing could be signed.
     Polling,
 }
 
@@ -92,7 +94,7 @@ impl World {
     /// Starts the server; it is there when this returns.
     async fn serve(&mut self, agent: &str) {
         let poll = match self.hears {
-            Hears::Hooks => "0",
+            Hears::Hooks | Hears::ByHand => "0",
             Hears::Polling => "10s",
         };
         let config = format!(
@@ -110,10 +112,13 @@ impl World {
             .open(self.log())
             .unwrap();
         let token = self.gitea.token(&self.bot, crate::gitea::LEAST).await;
-        let child = Command::new(crate::sandbox::helper())
+        let mut command = Command::new(crate::sandbox::helper());
+        if self.hears != Hears::Polling {
+            command.env("PRENTICE_FORGE_MAIN_WEBHOOK_SECRET", SECRET);
+        }
+        let child = command
             .args(["--config", file.to_str().unwrap(), "serve"])
             .env("PRENTICE_FORGE_MAIN_TOKEN", token)
-            .env("PRENTICE_FORGE_MAIN_WEBHOOK_SECRET", SECRET)
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .env("HOME", self.folder.path())
             .stdin(Stdio::null())
@@ -127,6 +132,30 @@ impl World {
             std::net::TcpStream::connect(address).is_ok()
         })
         .await;
+    }
+
+    /// Sends a delivery as Gitea does, signed.
+    async fn deliver(&self, event: &str, body: &Value) {
+        let body = body.to_string();
+        let url = format!("http://127.0.0.1:{}/hooks/main", self.port);
+        let signature = crate::web::sign_with(SECRET, body.as_bytes());
+        let sent = reqwest::Client::new()
+            .post(url)
+            .header("x-gitea-event-type", event)
+            .header("x-gitea-delivery", &signature[..32])
+            .header("x-gitea-signature", &signature)
+            .body(body)
+            .send();
+        assert_eq!(sent.await.unwrap().status(), 202);
+    }
+
+    /// What a delivery about an issue says, as the issue is now.
+    async fn told(&self, action: &str, issue: i64, sender: &User) -> Value {
+        let issue = self.at(&format!("issues/{issue}")).await;
+        json!({
+            "action": action, "issue": issue, "sender": { "login": sender.login },
+            "repository": { "id": self.repo.id, "full_name": self.repo.name },
+        })
     }
 
     fn kill(&mut self) {
