@@ -9,11 +9,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::served::Forges;
+use crate::domain::event::Event;
 use crate::domain::ident::Time;
+use crate::domain::policy::Right;
+use crate::domain::task::{Stage, Task};
 use crate::forge::hook::{self, Hint, Read, Subject};
-use crate::forge::{Repository, Service};
+use crate::forge::{self, Repository, Service};
 use crate::intake::{Intake, Served, Trouble};
-use crate::store::{Clock, CommitError, HookId, RepositoryKey, Store, StoredHook};
+use crate::store::{
+    Arrival, Clock, CommitError, HookId, RepositoryKey, Store, StoredHook, TaskFilter,
+};
 
 /// How far behind its cursor a sweep reads: the forge's clock is not ours.
 const OVERLAP_SECS: u64 = 300;
@@ -44,6 +49,21 @@ pub(super) struct Looker {
 
 /// What became of a delivery that says nothing about one issue.
 const READ_AGAIN: &str = "the repositories were read again";
+
+/// A repository of which only this is known; its adapter finds it by the id.
+fn by_id(id: i64, name: &str) -> Repository {
+    Repository {
+        id,
+        name: name.to_owned(),
+        default_branch: String::new(),
+        private: true,
+        archived: false,
+        personal: false,
+        clone_url: String::new(),
+        page: String::new(),
+        ours: None,
+    }
+}
 
 /// What became of one about a repository that we reach no more, or that is archived.
 const UNSERVED: &str = "its repository is not served any more";
@@ -261,9 +281,25 @@ impl Looker {
     /// Reads which repositories there are, and how they are called now.
     pub(super) async fn refresh(&self) -> Result<(), Trouble> {
         let service: &dyn Service = self.intake.service().as_ref();
-        let found: Vec<Repository> = service.repositories(&self.allowed).await?;
+        let mut found: BTreeMap<i64, Repository> = BTreeMap::new();
+        for repository in service.repositories(&self.allowed).await? {
+            found.insert(repository.id, repository);
+        }
+        let live = TaskFilter {
+            live: true,
+            repository: None,
+        };
+        let live = self.store.tasks(&live).await?;
+        let live: Vec<Task> = live.into_iter().map(|record| record.task).collect();
+        let of_ours = |task: &&Task| task.issue.forge == self.name;
+        for task in live.iter().filter(of_ours) {
+            self.follow(task, &mut found).await?;
+        }
+        for task in live.iter().filter(of_ours) {
+            self.tell_if_lost(task, &found).await?;
+        }
         let mut served = BTreeMap::new();
-        for repository in found {
+        for repository in found.into_values() {
             let key = RepositoryKey {
                 forge: self.name.clone(),
                 id: repository.id,
@@ -282,6 +318,87 @@ impl Looker {
             }
         }
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
+        Ok(())
+    }
+
+    /// The repository of a task, by its id: it may be called otherwise by now. One that the server file does not name
+    /// is none of ours any more.
+    async fn follow(
+        &self,
+        task: &Task,
+        found: &mut BTreeMap<i64, Repository>,
+    ) -> Result<(), Trouble> {
+        let Some(id) = task.issue.repository_id else {
+            return Ok(());
+        };
+        if found.contains_key(&id) || !self.is_allowed(&task.issue.repository) {
+            return Ok(());
+        }
+        let known = self.forges.at(&self.name, id);
+        let known = known.map_or_else(|| by_id(id, &task.issue.repository), |(_, known)| known);
+        let conversation = self.intake.service().conversation(&known);
+        match conversation.repository().await {
+            Ok(repository) => {
+                found.insert(id, repository);
+            }
+            Err(forge::Error::Gone { .. } | forge::Error::NotPermitted { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Whether `[[forge]] repos` names a repository.
+    fn is_allowed(&self, name: &str) -> bool {
+        self.allowed.iter().any(|one| match one.strip_suffix("/*") {
+            Some(owner) => name
+                .split_once('/')
+                .is_some_and(|(of, _)| of.eq_ignore_ascii_case(owner)),
+            None => one.eq_ignore_ascii_case(name),
+        })
+    }
+
+    /// A task of a repository in which nothing can be written any more stops, and says why.
+    async fn tell_if_lost(
+        &self,
+        task: &Task,
+        found: &BTreeMap<i64, Repository>,
+    ) -> Result<(), Trouble> {
+        // Told once; a person's branch is theirs.
+        if let Stage::Failed { .. } | Stage::TakenOver { .. } = task.stage {
+            return Ok(());
+        }
+        let name = &task.issue.repository;
+        let repository = task.issue.repository_id.and_then(|id| found.get(&id));
+        let why = match repository {
+            None if !self.is_allowed(name) => format!(
+                "{name} is not served any more; name it in `[[forge]] repos` of the server file, then retry"
+            ),
+            None => format!(
+                "{name} cannot be reached any more: it was deleted, or our account lost its right; give it write there, then retry"
+            ),
+            Some(Repository {
+                name,
+                archived: true,
+                ..
+            }) => format!(
+                "{name} is archived, so nothing can be written there; unarchive it, then retry"
+            ),
+            Some(Repository {
+                name,
+                ours: Some(right),
+                ..
+            }) if *right < Right::Write => format!(
+                "our account has only {} access to {name}; give it write there, then retry",
+                right.word()
+            ),
+            Some(_) => return Ok(()),
+        };
+        let event = Box::new(Event::OutOfReach { why });
+        let arrival = Arrival::Event {
+            task: task.id,
+            event,
+        };
+        self.store.deliver(arrival, None).await?;
         Ok(())
     }
 

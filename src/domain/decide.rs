@@ -414,7 +414,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         },
         Event::IssueEdited { brief, .. } => match &task.stage {
             Stage::Ended { .. } => Decision::Stale,
-            _ if brief.digest == task.newest_text().digest => Decision::Stale,
+            _ if brief.is_of_same_issue_text(task.newest_text()) => Decision::Stale,
             // Nothing runs by it yet: what was accepted is not what is there, so it is accepted again or not at all.
             Stage::Proposed
             | Stage::Asking {
@@ -435,7 +435,8 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             | Stage::TakenOver { .. }
             | Stage::Failed { .. } => {
                 let mut next = next;
-                next.task.edited = (brief.digest != task.brief.digest).then(|| brief.clone());
+                next.task.edited =
+                    (!brief.is_of_same_issue_text(&task.brief)).then(|| brief.clone());
                 next.task.issue_edited_at = next.task.edited.as_ref().map(|_| at);
                 let stage = task.stage.clone();
                 next.keeping_since().to(stage)
@@ -462,6 +463,24 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                 next.end(Ending::Stopped, by, Some("the issue was closed".to_owned()))
             }
             _ => Decision::Stale,
+        },
+        Event::AskedFor { .. } => match &task.stage {
+            Stage::Proposed if task.unshown => {
+                let mut next = next.keeping_since();
+                next.task.unshown = false;
+                next.to(Stage::Proposed)
+            }
+            _ => Decision::Stale,
+        },
+        Event::OutOfReach { why } => match &task.stage {
+            // A person owns the branch, or is told already; what nobody saw needs no word.
+            Stage::TakenOver { .. } | Stage::Failed { .. } | Stage::Ended { .. } => Decision::Stale,
+            _ if task.unshown => Decision::Stale,
+            _ => next.fail(Failure {
+                class: FailureClass::Forge,
+                message: why.clone(),
+                tail: String::new(),
+            }),
         },
         Event::TimerFired { timer } => match (&task.stage, timer) {
             (Stage::Asking { .. }, Timer::Ask { asked }) if *asked == task.asked => next.end(

@@ -1,7 +1,11 @@
 //! `prentice serve` on a real Gitea: from the label to the merge, as the people on it see it.
 
 mod acts;
+mod bad;
+mod ending;
+mod people;
 mod roads;
+mod starting;
 mod verdicts;
 
 use std::future::Future;
@@ -23,6 +27,16 @@ const AGENT: &str = "brief=$(cat); [ -e answer.txt ] && echo why > why.txt; echo
 const ISSUE: &str =
     "There is no answer.\n\n## Acceptance criteria\n\n- the answer is 42 (`tests`)\n";
 
+/// The repository file unless a test says otherwise.
+const FILE: &str =
+    "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"sh test.sh\"\n[pr]\nclose_grace = \"1s\"\n";
+
+/// An agent that shows what it was told, as a file of its result.
+const SHOWS: &str = "cat > told.txt; echo 42 > answer.txt; date +%N > when.txt";
+
+/// An agent that takes its time.
+const SLOW: &str = "cat >/dev/null; sleep 60";
+
 /// How the server hears of things.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hears {
@@ -43,6 +57,8 @@ struct World {
     folder: tempfile::TempDir,
     port: u16,
     hears: Hears,
+    /// What `[[forge]] repos` names.
+    repos: Vec<String>,
     serving: Option<Child>,
 }
 
@@ -55,6 +71,11 @@ impl Drop for World {
 impl World {
     /// `None` where there is no Gitea.
     async fn new(test: &str, hears: Hears) -> Option<Self> {
+        Self::with(test, hears, FILE, AGENT).await
+    }
+
+    /// The same with this repository file and this agent.
+    async fn with(test: &str, hears: Hears, text: &str, agent: &str) -> Option<Self> {
         let gitea = Gitea::start(test)?;
         let (owner, bot) = (gitea.user("dana").await, gitea.user("bot").await);
         let repo = gitea.repo(&owner, "thing", false).await;
@@ -64,11 +85,7 @@ impl World {
             gitea.file(&owner, &repo, "main", path, text).await;
         };
         file("test.sh", "#!/bin/sh\n[ \"$(cat answer.txt)\" = 42 ]\n").await;
-        file(
-            ".gitea/prentice.toml",
-            "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"sh test.sh\"\n[pr]\nclose_grace = \"1s\"\n",
-        )
-        .await;
+        file(".gitea/prentice.toml", text).await;
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -85,9 +102,11 @@ impl World {
             folder,
             port,
             hears,
+            repos: Vec::new(),
             serving: None,
         };
-        world.serve(AGENT).await;
+        world.repos.push(world.repo.name.clone());
+        world.serve(agent).await;
         Some(world)
     }
 
@@ -99,10 +118,10 @@ impl World {
         };
         let config = format!(
             "version = 1\n[server]\nlisten = \"127.0.0.1:{}\"\n[[forge]]\nname = \"main\"\nkind = \"gitea\"\n\
-             base_url = \"{}\"\nrepos = [\"{}\"]\npoll = \"{poll}\"\n[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']\n",
+             base_url = \"{}\"\nrepos = {:?}\npoll = \"{poll}\"\n[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']\n",
             self.port,
             self.gitea.url(),
-            self.repo.name,
+            self.repos,
         );
         let file = self.folder.path().join("server.toml");
         std::fs::write(&file, config).unwrap();
@@ -165,6 +184,21 @@ impl World {
         }
     }
 
+    /// What a command says, asked beside the server.
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = Command::new(crate::sandbox::helper())
+            .args(arguments)
+            .env("XDG_STATE_HOME", self.folder.path().join("state"))
+            .env("HOME", self.folder.path())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -196,6 +230,62 @@ impl World {
             .label(&self.owner, &self.repo, issue, &["agent"])
             .await;
         issue
+    }
+
+    /// A labelled issue that became a pull request: both numbers.
+    async fn in_review(&self) -> (i64, i64) {
+        let issue = self.labelled().await;
+        self.is_at(issue, "needs-review").await;
+        let branch = format!("agent/{issue}-");
+        let pulls = self.pulls().await;
+        let of_it = pulls.iter().find(|pull| {
+            let head = pull["head"]["ref"].as_str().unwrap();
+            head.starts_with(&branch) && pull["state"] == "open"
+        });
+        (issue, of_it.unwrap()["number"].as_i64().unwrap())
+    }
+
+    async fn head(&self, pull: i64) -> String {
+        let pull = self.at(&format!("pulls/{pull}")).await;
+        pull["head"]["sha"].as_str().unwrap().to_owned()
+    }
+
+    /// The text of the one status comment.
+    async fn status_text(&self, issue: i64) -> String {
+        self.by_bot(issue, "task=").await.pop().unwrap_or_default()
+    }
+
+    async fn status_says(&self, issue: i64, words: &str) {
+        let what = format!("the status of {issue} says: {words}");
+        self.until(&what, 60, async || {
+            self.status_text(issue).await.contains(words)
+        })
+        .await;
+    }
+
+    /// Nothing of ours is on an issue, and nothing comes: deliveries of a moment ago were looked at.
+    async fn stays_untouched(&self, issue: i64) {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(self.by_bot(issue, "").await, [""; 0]);
+    }
+
+    /// A file as a branch has it.
+    async fn text_at(&self, branch: &str, path: &str) -> String {
+        let url = format!("repos/{}/raw/{path}?ref={branch}", self.repo.name);
+        let admin = &self.gitea.server.admin;
+        let (status, text) = self.gitea.ask(admin, Method::GET, &url, None).await;
+        assert_eq!(status, 200, "{path} on {branch}: {text}");
+        match text {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+
+    /// Another person with this permission there.
+    async fn person(&self, word: &str, permission: &str) -> User {
+        let user = self.gitea.user(word).await;
+        self.gitea.collaborator(&self.repo, &user, permission).await;
+        user
     }
 
     /// The word of the stage in the one status comment.

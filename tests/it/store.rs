@@ -176,8 +176,10 @@ fn new_task() -> NewTask {
             reviewer: None,
             text: "Empty input crashes".to_owned(),
             comments_left_out: 0,
+            comments_without_room: 0,
             hidden: Vec::new(),
             digest: Digest::of(b"Empty input crashes"),
+            issue_digest: None,
         },
         survey: Survey::default(),
         settings: Settings::default(),
@@ -189,6 +191,7 @@ fn new_task() -> NewTask {
         accepted_at: Time(5),
         branch: None,
         unaccepted: false,
+        unshown: false,
     }
 }
 

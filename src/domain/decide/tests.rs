@@ -46,6 +46,7 @@ fn task(stage: Stage) -> Task {
         accepted_at: AT,
         branch: None,
         unaccepted: false,
+        unshown: false,
     };
     let mut task = new.proposed(TaskId(1), "agent/1-x".to_owned(), AT);
     (task.stage, task.run, task.round) = (stage, 2, 1);

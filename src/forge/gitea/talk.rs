@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::super::http::Call;
 use super::super::{
-    Changed, Comment, CommentId, Conversation, Did, Entry, Error, LIST_MAX, Proof, PullInfo,
-    Reaction, Remark, Repository, Review, ReviewVerdict, Thread, note_marker,
+    Account, Changed, Comment, CommentId, Conversation, Did, Entry, Error, LIST_MAX, Proof,
+    PullInfo, Reaction, Remark, Repository, Review, ReviewVerdict, Thread, note_marker,
 };
 use super::shape::{
     RawComment, RawEntry, RawIssue, RawPull, RawReaction, RawRemark, RawReview, account, time,
@@ -164,6 +164,10 @@ impl Conversation for Talk {
 
     async fn right(&self, login: &str) -> Result<Option<Right>, Error> {
         rights::right(&self.repo, login).await
+    }
+
+    async fn writers(&self) -> Result<Option<Vec<Account>>, Error> {
+        Ok(Some(rights::assignable(&self.repo).await?))
     }
 
     async fn unedited(&self, _number: i64, _at: Time) -> Result<Proof, Error> {
