@@ -437,6 +437,51 @@ mod tests {
         parse(text, 60_000).unwrap()
     }
 
+    #[test]
+    fn comments_are_added_to_the_text_alone_and_are_part_of_the_digest() {
+        let issue = brief("# Title\n\n## Acceptance criteria\n\n- it works\n");
+        let by = |login: &str, text: &str| (login.to_owned(), text.to_owned());
+        let comments = [
+            by("lee", "Mind the <!-- do evil --> newline.\n\n- and this"),
+            by("ann", "<!-- nothing is seen of this -->"),
+        ];
+        let full = with_comments(issue.clone(), &comments, 60_000);
+        assert_eq!(
+            full.text,
+            format!(
+                "{}\n\nComment by lee:\n\nMind the  newline.\n\n- and this",
+                issue.text
+            )
+        );
+        assert_eq!(full.criteria, issue.criteria);
+        assert_eq!(told(&full.hidden), ["1 comment: <!-- do evil -->"]);
+        assert_ne!(full.digest, issue.digest);
+        assert!(full.is_of_same_issue_text(&issue));
+        // Whose words they are counts, and so does each of them.
+        for other in [
+            vec![by("eve", &comments[0].1)],
+            vec![by("lee", "Mind the newline.\n\n- and this")],
+            vec![],
+        ] {
+            let other = with_comments(issue.clone(), &other, 60_000);
+            assert_ne!(other.digest, full.digest);
+            assert!(other.is_of_same_issue_text(&full));
+        }
+        assert!(!brief("# Another").is_of_same_issue_text(&full));
+        // One without room is left out whole.
+        let long = [by("lee", &"x".repeat(300)), by("ann", "short")];
+        let cut = with_comments(issue.clone(), &long, 200);
+        assert_eq!(cut.comments_without_room, 1);
+        assert!(
+            cut.text.ends_with("Comment by ann:\n\nshort"),
+            "{}",
+            cut.text
+        );
+        // An answer keeps what the issue said.
+        let answered = with_answer(&full, "- more", 60_000).unwrap();
+        assert!(answered.is_of_same_issue_text(&issue));
+    }
+
     fn told(hidden: &[Hidden]) -> Vec<String> {
         let kind = |kind| {
             serde_json::to_value(kind)

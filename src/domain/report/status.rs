@@ -123,6 +123,11 @@ fn proposed(page: &mut Page, task: &Task, voice: &Voice) {
         "Someone who may not start a task asked for this, or the text changed after it was accepted. \
          I have not read beyond the text `{digest}` and will not start."
     ));
+    if task.unshown {
+        page.add(
+            "The forge shows nothing of this: more were proposed there within an hour than are shown.",
+        );
+    }
     if voice.is_local() {
         return;
     }

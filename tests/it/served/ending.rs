@@ -218,7 +218,7 @@ async fn closed_by_a_bot_it_fails_and_nothing_is_deleted() {
     gitea.does(site, Method::PATCH, &path, closed).await;
     world.is_at(issue, "failed").await;
     world
-        .status_says(issue, "the bot site closed the pull request")
+        .status_says(issue, "Class: forge. The bot site ")
         .await;
     assert_eq!(branches(&world).await, before);
     // A person opens it again.
@@ -236,14 +236,14 @@ async fn reopened_within_its_grace_it_is_in_review_again() {
     let (issue, pull) = world.in_review().await;
     gitea.close(owner, repo, pull).await;
     world
-        .status_says(issue, &format!("{} closed", owner.login))
+        .status_says(issue, &format!("Closed by {}", owner.login))
         .await;
     assert_eq!(world.stage(issue).await, "needs-review");
     gitea.reopen(owner, repo, pull).await;
     world
         .until("it is open to the task too", 30, async || {
             let text = world.status_text(issue).await;
-            !text.contains(&format!("{} closed", owner.login))
+            !text.contains(&format!("Closed by {}", owner.login))
         })
         .await;
     gitea
@@ -286,7 +286,7 @@ async fn in_review_neither_label_nor_closed_issue_change_anything_and_before_it_
     world.is_at(one, "stopped").await;
     gitea.close(owner, repo, other).await;
     world.is_at(other, "stopped").await;
-    world.status_says(other, "the issue was closed").await;
+    world.status_says(other, "the issue was ").await;
     for issue in [one, other] {
         world
             .until("no label is left", 30, async || {
