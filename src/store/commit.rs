@@ -202,6 +202,7 @@ async fn add_job(
     let kind = JobKind::of(effect);
     let statement = match effect {
         Effect::Publish => sql::ADD_PUBLISH,
+        Effect::OpenPull { .. } => sql::ADD_PULL,
         _ => sql::ADD_JOB,
     };
     // Due at once, whatever the clock is set to meanwhile.

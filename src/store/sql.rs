@@ -93,6 +93,12 @@ pub(super) const JOURNAL: &str = "select at, event, note from journal where task
 pub(super) const ADD_JOB: &str = "insert into jobs (key, task, kind, lane, effect, state, created_at, next_at) \
      values ($1, $2, $3, $4, $5, 'pending', $6, $7) on conflict (key) do nothing";
 
+/// A publication that failed and is asked for again has the key that it had: done, it begins anew.
+pub(super) const ADD_PULL: &str = "insert into jobs (key, task, kind, lane, effect, state, created_at, next_at) \
+     values ($1, $2, $3, $4, $5, 'pending', $6, $7) on conflict (key) do update set \
+     state = 'pending', attempts = 0, next_at = excluded.next_at, why = null, finished_at = null \
+     where jobs.state in ('done', 'superseded')";
+
 /// One row for ever: waiting, it is merged and keeps its back-off, but for one that is paced where the stage
 /// changed (`$8` = 1); in flight, it is armed
 /// again; done, it begins anew with a higher epoch to come.

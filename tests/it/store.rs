@@ -296,6 +296,7 @@ conformance! { sqlite: super::World::sqlite();
     one_job_of_a_lane_is_in_flight_and_stopping_and_showing_go_beside_work
     a_publish_is_merged_while_it_waits_and_armed_again_while_in_flight
     an_effect_with_a_known_key_adds_nothing
+    a_publication_that_is_asked_for_again_is_done_again
     a_timer_is_due_when_the_clock_says_so
     a_job_handed_back_is_due_later_and_counts_only_when_told
     a_clock_set_back_delays_no_work
@@ -758,6 +759,23 @@ async fn a_publish_is_merged_while_it_waits_and_armed_again_while_in_flight(w: W
     let fifth = must_claim(&*store, &host).await;
     store.finish(&fifth, vec![]).await.unwrap();
     assert_eq!(claim(&*store, &host).await, None);
+}
+
+async fn a_publication_that_is_asked_for_again_is_done_again(w: World) {
+    let (store, lock) = (w.open().await, w.host());
+    let open = || vec![Effect::OpenPull { revision: 1 }];
+    let task = w.task(&*store, open()).await.task.id;
+    let first = must_claim(&*store, &lock).await;
+    // In flight it is the same question.
+    w.moved(&*store, task, queued(), open()).await;
+    store.finish(&first, vec![]).await.unwrap();
+    assert_eq!(claim(&*store, &lock).await, None);
+    // It failed, and a person asked for another try.
+    w.moved(&*store, task, queued(), open()).await;
+    let second = must_claim(&*store, &lock).await;
+    assert_eq!((second.epoch, second.attempt), (2, 1));
+    store.finish(&second, vec![]).await.unwrap();
+    assert_eq!(store.jobs(task).await.unwrap().len(), 1);
 }
 
 async fn an_effect_with_a_known_key_adds_nothing(w: World) {

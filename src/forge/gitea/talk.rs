@@ -62,13 +62,14 @@ impl Repo {
         let mut empty = 0;
         for page in 1_u32.. {
             let one = call.clone().query("page", page.to_string());
-            let entries: Vec<RawEntry> = self.on(number, one).await?.list()?;
+            // One that refers to what was deleted since is told as nothing at all.
+            let entries: Vec<Option<RawEntry>> = self.on(number, one).await?.list()?;
             empty = if entries.is_empty() { empty + 1 } else { 0 };
             // Neither its length nor a next page is told rightly.
             if empty == EMPTY_MAX {
                 break;
             }
-            all.extend(entries);
+            all.extend(entries.into_iter().flatten());
             if all.len() > LIST_MAX {
                 return Err(Error::Invalid {
                     what,

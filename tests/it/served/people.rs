@@ -230,7 +230,16 @@ async fn every_right_by_every_way_comes_to_what_the_table_says() {
          right was taken back after the act, since Gitea lets nobody else label or assign; template label: an opening \
          that brings the label; maintain: Gitea has no such role"
     );
-    insta::assert_snapshot!(table, @"");
+    insta::assert_snapshot!(table, @"
+             label           template label  comment         assignment      redelivery      sweep           polling
+    none     proposed        proposed        refused         proposed        proposed        proposed        proposed
+    read     proposed        proposed        refused         proposed        proposed        proposed        proposed
+    triage   ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED
+    write    ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED
+    admin    ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED        ACCEPTED
+    bot      nothing         nothing         nothing         nothing         nothing         nothing         nothing
+    unknown  proposed        proposed        refused         proposed        proposed        proposed        proposed
+    ");
 }
 
 /// A repository that is served, with our account as collaborator.
