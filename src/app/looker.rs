@@ -292,8 +292,15 @@ impl Looker {
         let live = self.store.tasks(&live).await?;
         let live: Vec<Task> = live.into_iter().map(|record| record.task).collect();
         let of_ours = |task: &&Task| task.issue.forge == self.name;
-        for task in live.iter().filter(of_ours) {
-            self.follow(task, &mut found).await?;
+        let named: BTreeMap<i64, &str> = live
+            .iter()
+            .filter(of_ours)
+            .filter_map(|task| Some((task.issue.repository_id?, task.issue.repository.as_str())))
+            .collect();
+        for (id, name) in named {
+            if !found.contains_key(&id) && self.is_allowed(name) {
+                found.extend(self.follow(id, name).await?.map(|now| (id, now)));
+            }
         }
         for task in live.iter().filter(of_ours) {
             self.tell_if_lost(task, &found).await?;
@@ -321,30 +328,16 @@ impl Looker {
         Ok(())
     }
 
-    /// The repository of a task, by its id: it may be called otherwise by now. One that the server file does not name
-    /// is none of ours any more.
-    async fn follow(
-        &self,
-        task: &Task,
-        found: &mut BTreeMap<i64, Repository>,
-    ) -> Result<(), Trouble> {
-        let Some(id) = task.issue.repository_id else {
-            return Ok(());
-        };
-        if found.contains_key(&id) || !self.is_allowed(&task.issue.repository) {
-            return Ok(());
-        }
+    /// The repository of tasks, by its id: it may be called otherwise by now. `None` = out of reach.
+    async fn follow(&self, id: i64, name: &str) -> Result<Option<Repository>, Trouble> {
         let known = self.forges.at(&self.name, id);
-        let known = known.map_or_else(|| by_id(id, &task.issue.repository), |(_, known)| known);
+        let known = known.map_or_else(|| by_id(id, name), |(_, known)| known);
         let conversation = self.intake.service().conversation(&known);
         match conversation.repository().await {
-            Ok(repository) => {
-                found.insert(id, repository);
-            }
-            Err(forge::Error::Gone { .. } | forge::Error::NotPermitted { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Ok(repository) => Ok(Some(repository)),
+            Err(forge::Error::Gone { .. } | forge::Error::NotPermitted { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 
     /// Whether `[[forge]] repos` names a repository.
@@ -363,8 +356,8 @@ impl Looker {
         task: &Task,
         found: &BTreeMap<i64, Repository>,
     ) -> Result<(), Trouble> {
-        // Told once; a person's branch is theirs.
-        if let Stage::Failed { .. } | Stage::TakenOver { .. } = task.stage {
+        // Told once; a person's branch is theirs, and of what nobody saw nothing is told.
+        if task.unshown || matches!(task.stage, Stage::Failed { .. } | Stage::TakenOver { .. }) {
             return Ok(());
         }
         let name = &task.issue.repository;

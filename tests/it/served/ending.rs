@@ -473,7 +473,7 @@ async fn in_an_archived_repository_or_without_its_right_it_fails_and_tasks_says_
     gitea
         .does(&owner.token, Method::DELETE, &path, Value::Null)
         .await;
-    failed(&world, "our account has only read access to").await;
+    failed(&world, "account has only read access to").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
