@@ -33,7 +33,7 @@
 //! | Reopened: needs-review | `served::ending::reopened_within_its_grace_it_is_in_review_again` |
 //! | Label removed or issue closed in review: unchanged; before it: stopped | `served::ending::in_review_neither_label_nor_closed_issue_change_anything_and_before_it_they_stop` |
 //! | Archived or right lost: failed/forge, shown in `tasks` | `served::ending::in_an_archived_repository_or_without_its_right_it_fails_and_tasks_says_why` |
-//! | Renamed or transferred within reach: followed by id | `served::ending::a_renamed_repository_is_followed_by_its_id` |
+//! | Renamed or transferred within reach: followed by id | `served::ending::a_renamed_or_transferred_repository_is_followed_by_its_id` |
 //! | A later task on the same issue has a branch of its own | `served::ending::a_later_task_on_the_same_issue_has_a_branch_of_its_own` |
 //! | A status comment deleted or edited is put right | `served::ending::a_status_comment_that_was_deleted_or_edited_is_put_right_when_something_changes` |
 //! | `requester_may_approve = "auto"`: only where nobody else could | `served::ending::the_requester_approves_where_nobody_else_could_and_only_there` |

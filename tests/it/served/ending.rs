@@ -392,7 +392,7 @@ async fn a_status_comment_that_was_deleted_or_edited_is_put_right_when_something
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_renamed_repository_is_followed_by_its_id() {
+async fn a_renamed_or_transferred_repository_is_followed_by_its_id() {
     let Some(mut world) = World::new("a_renamed_repository", Hears::Hooks).await else {
         return;
     };
@@ -419,7 +419,12 @@ async fn a_renamed_repository_is_followed_by_its_id() {
         })
         .await;
     world.is_at(issue, "needs-review").await;
-    // Also by a server that starts now.
+    // Given to somebody else, and also by a server that starts now.
+    let path = format!("repos/{}/transfer", world.repo.name);
+    let to = json!({ "new_owner": lee.login });
+    let site = &world.gitea.server.admin;
+    world.gitea.does(site, Method::POST, &path, to).await;
+    world.repo.name = format!("{}/other", lee.login);
     world.kill();
     world.serve(AGENT).await;
     let (gitea, repo) = (&world.gitea, &world.repo);
@@ -431,8 +436,9 @@ async fn a_renamed_repository_is_followed_by_its_id() {
             world.at(&format!("pulls/{pull}")).await["draft"] == false
         })
         .await;
-    gitea.merge(&owner, repo, pull).await;
-    world.is_at(issue, "merged").await;
+    // This Gitea merges nothing that was transferred meanwhile.
+    gitea.close(&lee, repo, pull).await;
+    world.is_at(issue, "rejected").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
