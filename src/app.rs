@@ -1,12 +1,14 @@
 //! Composition root: builds the ports, owns the clock and randomness, and knows what one machine is made of.
 
 mod connect;
+mod connected;
 mod crash;
 mod credential;
 pub mod demo;
 pub mod doctor;
 mod earlier;
 mod error;
+mod link;
 mod local;
 mod looker;
 mod out_of_reach;
@@ -25,6 +27,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
+
+use secrecy::SecretString;
 
 pub use crate::run::News;
 pub use credential::read_credential;
@@ -67,6 +71,21 @@ impl Clock for SystemClock {
 
 /// Random names.
 struct RandomIds;
+
+/// 32 random bytes as hexadecimal digits; the kernel's error where it has none.
+fn random_secret() -> std::io::Result<SecretString> {
+    let mut bytes = [0_u8; 32];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    if filled < bytes.len() {
+        return Err(std::io::Error::other("too few random bytes"));
+    }
+    Ok(SecretString::from(
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>(),
+    ))
+}
 
 impl Ids for RandomIds {
     fn unique(&self) -> String {

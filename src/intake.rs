@@ -47,6 +47,9 @@ pub trait Desk: Send + Sync {
     /// Whether a repository has a branch of this name.
     async fn has_branch(&self, repository: &Repository, name: &str) -> Result<bool, forge::Error>;
 
+    /// The address under which the forge knows an account's commits, where it has one.
+    fn address(&self, account: &Account) -> Option<String>;
+
     /// Where a task of this repository is shown.
     fn forge(&self, task: &Task) -> Arc<dyn Forge>;
 }

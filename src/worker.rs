@@ -12,7 +12,7 @@ mod serve;
 mod show;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -139,6 +139,8 @@ pub struct Worker {
     patience: Patience,
     halts: Mutex<Halts>,
     shown: Mutex<Shown>,
+    /// How much is done at once, where this process serves.
+    room: OnceLock<Room>,
     /// Who interrupted this process; a run that begins after it ends at once, and no back-off is waited for.
     interrupted: watch::Sender<Option<String>>,
 }
@@ -162,6 +164,7 @@ impl Worker {
             patience,
             halts,
             shown: Mutex::default(),
+            room: OnceLock::new(),
             interrupted: watch::Sender::new(None),
         })
     }

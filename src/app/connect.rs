@@ -6,20 +6,26 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::credential::read_credential;
 use super::{App, AppError, Said};
-use crate::config::{self, Credentials, Env, ForgeKind, ForgeSettings};
+use crate::config::{self, Credentials, Env, ForgeKind, ForgeSettings, Signing};
 use crate::forge::{self, Service};
+use crate::git::Signer;
+
+/// A configured forge and what goes with it.
+pub(super) struct Access {
+    pub(super) service: Arc<dyn Service>,
+    /// What it signs its deliveries with.
+    pub(super) secret: Option<SecretString>,
+    /// Signs our commits.
+    pub(super) signer: Option<Arc<Signer>>,
+}
 
 impl App {
-    /// The service of a configured forge, and what it signs its deliveries with. Its credentials are put into `env` as
+    /// How a configured forge is reached. Its credentials are put into `env` as
     /// if variables held them: what stands there is looked for in everything that leaves. No program is given any of it.
     ///
     /// # Errors
     /// [`AppError::Auth`] where a credential is missing or cannot be used.
-    pub(super) fn connect(
-        &self,
-        forge: &ForgeSettings,
-        env: &mut Env,
-    ) -> Result<(Arc<dyn Service>, Option<SecretString>), AppError> {
+    pub(super) fn connect(&self, forge: &ForgeSettings, env: &mut Env) -> Result<Access, AppError> {
         let found = self.credentials(forge)?;
         let lacks = found.lacks(forge);
         if !lacks.is_empty() {
@@ -28,15 +34,31 @@ impl App {
         for warning in &found.warnings {
             tracing::warn!(forge = forge.name, "{warning}");
         }
-        let known = [&found.token, &found.webhook_secret, &found.signing_key];
+        let known = [
+            &found.token,
+            &found.webhook_secret,
+            &found.private_key,
+            &found.signing_key,
+        ];
         for (at, secret) in known.into_iter().flatten().enumerate() {
             let name = format!("CREDENTIAL_{at}_TOKEN_OF_{}", forge.name);
             env.insert(name, secret.expose_secret().to_owned());
         }
+        let refused =
+            |why: String| AppError::Auth(Said::plain(format!("forge {}: {why}", forge.name)));
+        let signer = match (&forge.signing, &found.signing_key) {
+            (Signing::Ssh, Some(key)) => {
+                let signer = Signer::from_openssh(key);
+                Some(Arc::new(signer.map_err(|why| refused(why.to_string()))?))
+            }
+            _ => None,
+        };
         let secret = found.webhook_secret.clone();
-        let service = service(forge, found)
-            .map_err(|why| AppError::Auth(Said::plain(format!("forge {}: {why}", forge.name))))?;
-        Ok((service, secret))
+        Ok(Access {
+            service: service(forge, found).map_err(|why| refused(why.to_string()))?,
+            secret,
+            signer,
+        })
     }
 
     fn credentials(&self, forge: &ForgeSettings) -> Result<Credentials, AppError> {

@@ -80,6 +80,7 @@ impl App {
         let author = Author {
             name: "Prentice demo".to_owned(),
             email: "demo@localhost".to_owned(),
+            signer: None,
         };
         std::fs::create_dir_all(&repository).map_err(|why| {
             AppError::Host(Said::new(

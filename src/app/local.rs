@@ -12,7 +12,7 @@ use crate::domain::report::Voice;
 use crate::domain::task::{AgentSpec, NewTask, Task};
 use crate::domain::text::Redactor;
 use crate::forge::{self, Durable, Forge, Refs};
-use crate::git::{self, Mirror, UserRepo};
+use crate::git::{self, Author, Mirror, UserRepo};
 use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
 use crate::sandbox::toolchains::{self, Toolchains};
 use crate::sandbox::{Method, Sandbox};
@@ -101,6 +101,8 @@ pub(super) fn bench(
         scratch,
         method,
         by_hand: &[],
+        exposures_allowed: None,
+        author: Author::local(),
         redactor: Arc::new(Redactor::new(secrets(env))),
     }
 }
@@ -230,7 +232,7 @@ impl World for Machine {
     fn forge(&self, task: &Task) -> (Arc<dyn Forge>, Voice) {
         let refs = Arc::new(LocalRefs {
             repository: PathBuf::from(&task.issue.repository),
-            data: self.data.clone(),
+            mirror: MirrorAt::OfRepository(self.data.clone()),
             steps: Arc::clone(&self.steps),
         });
         let durable = Arc::new(OutFiles(Arc::clone(&self.steps)));
@@ -275,11 +277,20 @@ impl World for Machine {
     }
 }
 
-/// Branches of the user's repository, as the local forge wants them.
-struct LocalRefs {
-    repository: PathBuf,
-    data: PathBuf,
-    steps: Arc<dyn Steps>,
+/// Branches of a repository on this machine, as the local forge wants them.
+pub(super) struct LocalRefs {
+    pub(super) repository: PathBuf,
+    pub(super) mirror: MirrorAt,
+    pub(super) steps: Arc<dyn Steps>,
+}
+
+/// Which mirror has the commits that branches are set to.
+#[derive(Clone)]
+pub(super) enum MirrorAt {
+    /// That of the repository, in this data folder.
+    OfRepository(PathBuf),
+    /// This one.
+    Here(Mirror),
 }
 
 impl LocalRefs {
@@ -287,10 +298,13 @@ impl LocalRefs {
         &self,
         work: impl FnOnce(&UserRepo, &Mirror) -> Result<T, git::Error> + Send + 'static,
     ) -> Result<T, forge::Error> {
-        let (repository, data) = (self.repository.clone(), self.data.clone());
+        let (repository, at) = (self.repository.clone(), self.mirror.clone());
         let done = tokio::task::spawn_blocking(move || {
             let user = UserRepo::open(&repository)?;
-            work(&user, &mirror(&data, &user)?)
+            match at {
+                MirrorAt::OfRepository(data) => work(&user, &mirror(&data, &user)?),
+                MirrorAt::Here(mirror) => work(&user, &mirror),
+            }
         });
         match done.await {
             Ok(result) => result.map_err(forge_error),

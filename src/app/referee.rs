@@ -24,6 +24,9 @@ use crate::store::{Begun, Clock, Question, Store};
 /// Times that a question is begun before it is given up.
 const MOST_ATTEMPTS: u32 = 3;
 
+/// Longest wait without a look at what is due.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
 /// How long to wait after trouble before the next question.
 const AFTER_TROUBLE: Duration = Duration::from_secs(20);
 
@@ -83,6 +86,8 @@ impl Referee {
                 tokio::select! {
                     () = stop.cancelled() => {}
                     _ = changes.changed() => {}
+                    // One that nobody asked for may have waited for its hour.
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
                 continue;
             };

@@ -9,16 +9,18 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::connect::Access;
+use super::connected::Connected;
 use super::looker::Looker;
 use super::referee::Referee;
-use super::served::{Connected, ForgeDesk, Forges};
+use super::served::{ForgeDesk, Forges};
 use super::{App, AppError, Said, local};
-use crate::config::{ForgeKind, ForgeSettings, Signing};
+use crate::config::{ForgeKind, ForgeSettings};
 use crate::domain::owners::Dialect;
 use crate::domain::report;
 use crate::forge::{self, hook};
 use crate::intake::Intake;
-use crate::web::{self, Door, Limits, Site};
+use crate::web::{self, Door, Limits, LinkKey, Site};
 use crate::worker::{Room, Worker, WorkerError};
 
 /// How often everything that changed is looked at, beside deliveries.
@@ -40,9 +42,6 @@ impl App {
                 "add a [[forge]] to the server file",
             )));
         }
-        for forge in &self.server.forges {
-            refuse_unbuilt(forge)?;
-        }
         let lock = self.lock_or_fail("prentice serve")?;
         let facts = self.probe().await?;
         say(&format!(
@@ -55,14 +54,25 @@ impl App {
         let mut connected = BTreeMap::new();
         let mut doors = Vec::new();
         for forge in &self.server.forges {
-            let (service, secret) = self.connect(forge, &mut machine.env)?;
+            let Access {
+                service,
+                secret,
+                signer,
+            } = self.connect(forge, &mut machine.env)?;
             let us = service
                 .whoami()
                 .await
                 .map_err(|why| forge_down(forge, &why))?;
             say(&format!(
-                "{}: {} as {}",
-                forge.name, forge.base_url, us.login
+                "{}: {} as {}{}",
+                forge.name,
+                forge.base_url,
+                us.login,
+                match forge.shadow {
+                    true =>
+                        ", as a shadow: nothing is written there; `prentice tasks` has the results",
+                    false => "",
+                }
             ));
             let hears = secret.is_some();
             doors.push(Door {
@@ -74,10 +84,17 @@ impl App {
                 ForgeKind::GitHub => (Dialect::Globs, report::GITHUB_FOLDERS),
                 ForgeKind::Gitea => (Dialect::Expressions, report::GITEA_FOLDERS),
             };
+            let service = match forge.shadow {
+                true => forge::shadow(service, self.data.join("tasks")),
+                false => service,
+            };
             let one = Connected {
                 service,
                 us,
                 hears,
+                is_shadow: forge.shadow,
+                noreply: noreply(forge),
+                signer,
                 dialect,
                 templates,
             };
@@ -116,7 +133,7 @@ impl App {
             say(&format!("listening on {address}"));
         }
         let grace = Duration::from_secs(self.server.shutdown_grace_secs);
-        let site = self.site(doors, &wake, &is_mending);
+        let site = self.site(doors, self.link_key()?, &wake, &is_mending);
         let web = tokio::spawn(web::serve(listener, site, stop.clone(), grace));
         let mut lookers = JoinSet::new();
         for looker in looking {
@@ -165,7 +182,13 @@ impl App {
     }
 
     /// What is answered over HTTP.
-    fn site(&self, doors: Vec<Door>, wake: &Arc<Notify>, is_mending: &Arc<AtomicBool>) -> Site {
+    fn site(
+        &self,
+        doors: Vec<Door>,
+        link_key: LinkKey,
+        wake: &Arc<Notify>,
+        is_mending: &Arc<AtomicBool>,
+    ) -> Site {
         let is_mending = Arc::clone(is_mending);
         let alive = move || match is_mending.load(Ordering::SeqCst) {
             true => Err("the host cannot go on; the log says why".to_owned()),
@@ -177,6 +200,9 @@ impl App {
             wake: Arc::clone(wake),
             alive: Arc::new(alive),
             metrics: self.server.metrics,
+            clock: Arc::clone(&self.clock),
+            link_key: Some(link_key),
+            is_secure: self.server.public_url.starts_with("https:"),
             limits: Limits::default(),
         }
     }
@@ -223,21 +249,17 @@ impl App {
     }
 }
 
-/// What the file may say and this version does not do is refused: done otherwise, it would be the opposite of what
-/// was asked for.
-fn refuse_unbuilt(forge: &ForgeSettings) -> Result<(), AppError> {
-    let key = match forge {
-        ForgeSettings { shadow: true, .. } => "shadow",
-        ForgeSettings {
-            signing: Signing::Ssh,
-            ..
-        } => "signing",
-        _ => return Ok(()),
-    };
-    Err(AppError::Usage(Said::new(
-        format!("`{key}` of forge {} is not in this version", forge.name),
-        "remove it from the server file",
-    )))
+/// Where GitHub has the addresses that stand for accounts; elsewhere the forge shows one itself.
+fn noreply(forge: &ForgeSettings) -> Option<String> {
+    if forge.kind != ForgeKind::GitHub {
+        return None;
+    }
+    let (_, rest) = forge
+        .base_url
+        .split_once("://")
+        .unwrap_or(("", "github.com"));
+    let host = rest.split(['/', ':']).next().unwrap_or(rest);
+    Some(format!("users.noreply.{host}"))
 }
 
 fn kind_of(forge: &ForgeSettings) -> hook::Kind {

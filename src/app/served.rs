@@ -8,20 +8,21 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::AppError;
-use super::local::{Machine, bench};
+use super::connected::Connected;
+use super::local::{LocalRefs, Machine, MirrorAt, bench};
 use super::out_of_reach::NoRefs;
 use super::prepare::governing;
 use super::remote::{RemoteRefs, remote, remote_error};
 use crate::agent::Agent;
-use crate::config::{Origins, Server};
+use crate::config::{CiExposure, Origins, Server};
 use crate::domain::exposure;
 use crate::domain::ident::{CommitId, RepoPath, TaskId};
-use crate::domain::owners::{self, Dialect, Owners};
+use crate::domain::owners::{self, Owners};
 use crate::domain::report::{self, Voice};
 use crate::domain::settings::{Settings, Trigger};
 use crate::domain::task::{AgentSpec, NewTask, Task};
 use crate::forge::{self, Account, Forge, Repository, Service};
-use crate::git::{self, Mirror, RemoteError, Want};
+use crate::git::{self, Author, Mirror, RemoteError, Want};
 use crate::intake::{Desk, Ground, GroundError};
 use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
 use crate::sandbox::toolchains::{self, Toolchains};
@@ -33,18 +34,6 @@ const PACE_SECS: u64 = 60;
 
 /// How long what governs a repository is taken for known.
 const GROUND_FOR: Duration = Duration::from_secs(10);
-
-/// A forge that is connected.
-pub(super) struct Connected {
-    pub(super) service: Arc<dyn Service>,
-    pub(super) us: Account,
-    /// Its deliveries can come: there is a secret that they are signed with.
-    pub(super) hears: bool,
-    /// The language of `CODEOWNERS` there.
-    pub(super) dialect: Dialect,
-    /// Folders in which templates of pull requests are.
-    pub(super) templates: &'static [&'static str],
-}
 
 /// Everything that tasks of forges and of this machine need.
 pub(super) struct Forges {
@@ -123,6 +112,12 @@ impl Forges {
         let ground = grounds.get(&(key.forge.clone(), key.id));
         let settings = ground.map(|(_, ground)| ground.settings.trigger.prefix.clone());
         settings.unwrap_or_else(|| Trigger::default().prefix)
+    }
+
+    /// Whether nothing may be written to this forge.
+    fn is_shadow(&self, forge: &str) -> bool {
+        let connected = self.connected.get(forge);
+        connected.is_some_and(|connected| connected.is_shadow)
     }
 
     pub(super) fn mirror_of(&self, forge: &str, id: i64) -> Result<Mirror, git::Error> {
@@ -222,8 +217,16 @@ impl World for Forges {
             self.scratch(task),
             &self.machine.env,
         );
+        let author = self.connected.get(&task.issue.forge);
+        let asks = self.server.policy.ci_exposure == CiExposure::Ask;
+        let exposures_allowed = match RepositoryKey::of(task).filter(|_| asks) {
+            Some(key) => Some(self.machine.store.allowed_exposures(&key).await?),
+            None => None,
+        };
         Ok(Bench {
+            exposures_allowed,
             by_hand: exposure::WORKFLOW_FOLDERS,
+            author: author.map_or_else(Author::local, Connected::author),
             ..bench
         })
     }
@@ -271,15 +274,29 @@ impl World for Forges {
         if task.issue.repository_id.is_none() {
             return self.machine.forge(task);
         }
-        let voice = Voice::forge(task.settings.trigger.prefix.clone());
-        // No page of a task is served yet, so none is linked.
+        let is_shadow = self.is_shadow(&task.issue.forge);
+        let voice = match is_shadow {
+            true => Voice::local(),
+            false => Voice::forge(task.settings.trigger.prefix.clone())
+                .with_pages(&self.server.public_url),
+        };
+        let steps = Arc::clone(&self.machine.steps);
         let forge: Arc<dyn Forge> = match self.place(task) {
+            // Branches of a shadow are refs of the mirror.
+            Ok(place) if is_shadow => {
+                let refs = LocalRefs {
+                    repository: place.mirror.git_dir(),
+                    mirror: MirrorAt::Here(place.mirror),
+                    steps,
+                };
+                place.service.forge(&place.repository, Arc::new(refs))
+            }
             Ok(place) => {
                 let refs = RemoteRefs::new(
                     Arc::clone(&place.service),
                     place.repository.clone(),
                     place.mirror,
-                    Arc::clone(&self.machine.steps),
+                    steps,
                 );
                 place.service.forge(&place.repository, Arc::new(refs))
             }
@@ -439,6 +456,10 @@ impl Desk for ForgeDesk {
         let heads = heads.await.map_err(|why| unavailable(&why))?;
         let heads = heads.map_err(remote_error)?;
         Ok(!heads.is_empty())
+    }
+
+    fn address(&self, account: &Account) -> Option<String> {
+        self.forges.connected.get(&self.name)?.address(account)
     }
 
     fn forge(&self, task: &Task) -> Arc<dyn Forge> {

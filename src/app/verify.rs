@@ -139,6 +139,7 @@ pub(super) async fn referee(
         evidence: Vec::new(),
         findings: Vec::new(),
         claims: Claims::default(),
+        exposure: None,
         by_hand: None,
         droppings: Vec::new(),
         facts: RunFacts {

@@ -28,6 +28,9 @@ pub(super) enum TasksCommand {
     Show {
         /// The task, as T-1
         id: TaskId,
+        /// Print a link to its page on the server instead; it opens for twelve hours, for whoever has it
+        #[arg(long)]
+        link: bool,
     },
     /// What commands and agent printed
     Logs {
@@ -97,7 +100,8 @@ async fn perform(context: &Context, app: &App, command: TasksCommand) -> Result<
     let typed = |verb: &str, text: &str| app.command(verb, text);
     match command {
         TasksCommand::List { state, live } => list(app, state.as_deref(), live).await,
-        TasksCommand::Show { id } => show(app, id).await,
+        TasksCommand::Show { id, link: true } => link(app, id).await,
+        TasksCommand::Show { id, link: false } => show(app, id).await,
         TasksCommand::Logs { id } => logs(app, id).await,
         TasksCommand::Answer { id, text, more } => {
             let text = joined(Some(text), more);
@@ -282,6 +286,13 @@ async fn show(app: &App, id: TaskId) -> Result<Ending, AppError> {
         .with_field("journal", json!(entries))
         .with_code(0);
     Ok(object.with_text(&lines.join("\n")))
+}
+
+async fn link(app: &App, id: TaskId) -> Result<Ending, AppError> {
+    let link = app.link(id).await?;
+    let task = app.show(id).await?;
+    let object = at_rest(app, &task).with_field("link", json!(link));
+    Ok(object.with_code(0).with_text(&link))
 }
 
 async fn logs(app: &App, id: TaskId) -> Result<Ending, AppError> {

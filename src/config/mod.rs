@@ -40,8 +40,7 @@ pub use policy::{Clamp, clamp};
 pub use recognise::{Guess, recognise};
 pub use repository::{PLACES, adopt, place, replace_checks, repository};
 pub use server::{
-    CiExposure, Launcher, LogFormat, Policy, Retention, Server, ServerSandbox, VerifyMax, Workers,
-    server,
+    CiExposure, Launcher, LogFormat, Policy, Retention, Server, ServerSandbox, Workers, server,
 };
 
 use crate::domain::settings::{Check, Confirm};

@@ -105,6 +105,18 @@ pub fn clamp(
         &mut settings.trigger.allow,
         policy.trigger_allow_min,
     );
+    under.cut(
+        "trigger.verify",
+        &mut settings.trigger.verify,
+        policy.verify_max,
+        |on| on.word().to_owned(),
+    );
+    under.cut(
+        "context.comments_from",
+        &mut settings.context.comments_from,
+        policy.comments_from_min,
+        |from| from.word().to_owned(),
+    );
     under.stricter(
         "scope.protected_policy",
         &mut settings.scope.protected_policy,
@@ -170,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::config::{repository, server, show};
+    use crate::domain::settings::{CommentsFrom, RefereeOn};
 
     fn under(repository_text: &str, server_text: &str) -> (Settings, Origins, String) {
         let (mut settings, mut origins) = repository("prentice.toml", repository_text).unwrap();
@@ -222,6 +235,25 @@ mod tests {
         let (settings, _, told) = under("version = 1\ntrigger.allow = \"admin\"", server);
         assert_eq!(told, "");
         assert_eq!(settings.trigger.allow, Right::Admin);
+    }
+
+    #[test]
+    fn whose_comments_are_read_and_what_is_judged_unasked_are_never_widened() {
+        let asked = "version = 1\ntrigger.verify = \"all\"\ncontext.comments_from = \"anyone\"";
+        let (settings, _, told) = under(asked, "version = 1");
+        insta::assert_snapshot!(told, @"
+        `trigger.verify` all → label (server ceiling)
+        `context.comments_from` anyone → write (server ceiling)
+        ");
+        assert_eq!(settings.trigger.verify, RefereeOn::Label);
+        let server =
+            "version = 1\npolicy.verify_max = \"all\"\npolicy.comments_from_min = \"triage\"";
+        let (settings, _, told) = under(asked, server);
+        insta::assert_snapshot!(told, @"`context.comments_from` anyone → triage (server ceiling)");
+        assert_eq!(settings.trigger.verify, RefereeOn::All);
+        let (settings, _, told) = under("version = 1\ncontext.comments_from = \"none\"", server);
+        assert_eq!(told, "");
+        assert_eq!(settings.context.comments_from, CommentsFrom::None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::mistakes::Mistakes;
 use super::read::{self, Reader};
 use super::server_keys::SERVER;
 use crate::domain::policy::Right;
-use crate::domain::settings::GatePolicy;
+use crate::domain::settings::{CommentsFrom, GatePolicy, RefereeOn};
 
 /// The operator's settings, resolved. Durations are whole seconds, sizes bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,25 +117,12 @@ pub struct Policy {
     pub dependencies: GatePolicy,
     /// Of `trigger.allow`: the higher one holds.
     pub trigger_allow_min: Right,
-    /// Of `context.comments_from`: the higher one holds.
-    pub comments_from_min: Right,
+    /// Of `context.comments_from`: the stricter one holds.
+    pub comments_from_min: CommentsFrom,
     /// Of `trigger.verify`: the narrower one holds.
-    pub verify_max: VerifyMax,
+    pub verify_max: RefereeOn,
     /// What happens where a push of ours would run workflows that hold secrets.
     pub ci_exposure: CiExposure,
-}
-
-/// The pull requests that the referee judges, narrowest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum VerifyMax {
-    /// Those that somebody asked for.
-    Asked,
-    /// And those that carry the label.
-    Label,
-    /// And those that programs opened.
-    Agents,
-    /// All.
-    All,
 }
 
 /// What happens where a push of ours would run workflows that hold secrets.
@@ -202,8 +189,8 @@ impl Default for Server {
                 protected_policy: GatePolicy::Approve,
                 dependencies: GatePolicy::Approve,
                 trigger_allow_min: Right::Triage,
-                comments_from_min: Right::Write,
-                verify_max: VerifyMax::Label,
+                comments_from_min: CommentsFrom::Write,
+                verify_max: RefereeOn::Label,
                 ci_exposure: CiExposure::Ask,
             },
             retention: Retention {
@@ -217,7 +204,6 @@ impl Default for Server {
 
 words!(LogFormat { "auto" = Auto, "text" = Text, "json" = Json });
 words!(Launcher { "auto" = Auto, "native" = Native });
-words!(VerifyMax { "asked" = Asked, "label" = Label, "agents" = Agents, "all" = All });
 words!(CiExposure { "ask" = Ask, "allow" = Allow });
 
 /// What the server file says over the built-in values, and what `PRENTICE_SECTION__KEY`

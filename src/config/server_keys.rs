@@ -218,10 +218,10 @@ pub(super) static SERVER: &[Section<Server>] = &[
             key(
                 "comments_from_min",
                 Kind::Word {
-                    words: RIGHTS,
+                    words: &["none", "write", "triage", "anyone"],
                     at: |s| &mut s.policy.comments_from_min,
                 },
-                "Of `context.comments_from`: the higher one holds.",
+                "Of `context.comments_from`: the stricter one holds.",
             ),
             key(
                 "verify_max",

@@ -216,11 +216,11 @@ fn target_of(target: &command::Target) -> Result<Target, command::Target> {
         },
         command::Target::Scope => Target::Scope,
         command::Target::Deps => Target::Deps,
+        command::Target::Ci => Target::Ci,
         command::Target::Round => Target::Round,
-        command::Target::Plan(_)
-        | command::Target::Network
-        | command::Target::Budget
-        | command::Target::Ci => return Err(target.clone()),
+        command::Target::Plan(_) | command::Target::Network | command::Target::Budget => {
+            return Err(target.clone());
+        }
     })
 }
 

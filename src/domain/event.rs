@@ -272,10 +272,12 @@ pub enum Target {
         /// The digits typed.
         digits: String,
     },
-    /// Everything but dependencies.
+    /// Everything but what has a name of its own.
     Scope,
     /// Manifests and lockfiles.
     Deps,
+    /// Workflows that a push would run with the repository's secrets.
+    Ci,
     /// One more round.
     Round,
 }
@@ -289,6 +291,7 @@ impl fmt::Display for Target {
             Self::Digest { digits } => f.write_str(digits),
             Self::Scope => f.write_str("scope"),
             Self::Deps => f.write_str("deps"),
+            Self::Ci => f.write_str("ci"),
             Self::Round => f.write_str("round"),
         }
     }

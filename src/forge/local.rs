@@ -112,6 +112,7 @@ impl Forge for Local {
             id: 0,
             login: "prentice".to_owned(),
             kind: ActorKind::Bot,
+            address: None,
         })
     }
 
@@ -314,6 +315,10 @@ impl Forge for Local {
 
     /// Whoever works here reads it here.
     async fn request_review(&self, _place: Place, _login: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn label_pull(&self, _place: Place, _labels: &[String]) -> Result<(), Error> {
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod github;
 pub mod hook;
 mod http;
 mod local;
+mod shadow;
 mod types;
 
 use std::path::PathBuf;
@@ -103,6 +104,9 @@ pub trait Forge: Send + Sync {
     ///
     /// [`Error::Invalid`] where the forge cannot ask this account (the author, no right to read, unknown).
     async fn request_review(&self, place: Place, login: &str) -> Result<(), Error>;
+
+    /// Puts these labels on the task's pull request, beside what is there. Does nothing without [`Capabilities::labels`].
+    async fn label_pull(&self, place: Place, labels: &[String]) -> Result<(), Error>;
 
     /// Makes the task's draft ready for review; ready already is fine, and so is a forge without drafts.
     async fn mark_ready(&self, place: Place) -> Result<(), Error>;
@@ -308,6 +312,12 @@ pub fn local(
     durable: Option<Arc<dyn Durable>>,
 ) -> Box<dyn Forge> {
     Box::new(local::Local::new(out_root, refs, durable))
+}
+
+/// A forge that is only read: its tasks are shown in files below `out_root`, and nothing is answered.
+#[must_use]
+pub fn shadow(real: Arc<dyn Service>, out_root: PathBuf) -> Arc<dyn Service> {
+    Arc::new(shadow::Shadow { real, out_root })
 }
 
 /// A Gitea or Forgejo at `base_url` (without `/api/v1`), called `name` in the server file.

@@ -129,6 +129,8 @@ pub struct Account {
     pub login: String,
     /// What kind of account, as far as the forge says.
     pub kind: ActorKind,
+    /// The address that the forge shows of it.
+    pub address: Option<String>,
 }
 
 /// An issue as it is.

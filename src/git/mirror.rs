@@ -25,6 +25,7 @@ use git2::{ObjectType, Oid, Repository, RepositoryOpenFlags};
 use super::locks::{lock_exclusive_now, lock_shared, write_ref};
 use super::objects::{self, put};
 use super::process::Hardened;
+use super::sign::Signer;
 use super::user::UserRepo;
 use super::{Error, Kind, Node, commit_id, disk, join, names, oid, tree_of};
 use crate::domain::gates::EntryKind;
@@ -39,12 +40,34 @@ pub struct Mirror {
 }
 
 /// Who a commit is by: author and committer alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Author {
     /// Name as in `Name <email>`.
     pub name: String,
     /// Address.
     pub email: String,
+    /// Signs its commits.
+    pub signer: Option<Arc<Signer>>,
+}
+
+impl Author {
+    /// Whoever commits on a machine without a forge.
+    #[must_use]
+    pub fn local() -> Self {
+        Self {
+            name: "Prentice".to_owned(),
+            email: "prentice@localhost".to_owned(),
+            signer: None,
+        }
+    }
+}
+
+/// The commit with the signature as its last header, each further line of it indented.
+fn signed(buffer: &[u8], signature: &str) -> Vec<u8> {
+    let end = buffer.windows(2).position(|two| two == b"\n\n");
+    let (head, message) = buffer.split_at(end.map_or(buffer.len(), |at| at + 1));
+    let folded = signature.replace('\n', "\n ");
+    [head, b"gpgsig ", folded.as_bytes(), b"\n", message].concat()
 }
 
 /// Longest tree nesting that is walked.
@@ -102,7 +125,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// Makes a commit of `tree`: same arguments, same name. No hook runs, nothing is signed.
+    /// Makes a commit of `tree`: same arguments, same name. No hook runs; signed where the author has a key.
     /// Everything it needs is on the disk before this returns.
     ///
     /// # Errors
@@ -126,7 +149,13 @@ impl Mirror {
         let who = git2::Signature::new(&author.name, &author.email, &when)?;
         let parents: Vec<&git2::Commit<'_>> = found.iter().collect();
         let buffer = repo.commit_create_buffer(&who, &who, message, &tree, &parents)?;
-        let id = put(&repo.odb()?, ObjectType::Commit, &buffer)?;
+        let id = match &author.signer {
+            None => put(&repo.odb()?, ObjectType::Commit, &buffer)?,
+            Some(signer) => {
+                let signed = signed(&buffer, &signer.sign(&buffer)?);
+                put(&repo.odb()?, ObjectType::Commit, &signed)?
+            }
+        };
         let mut new = vec![id];
         let old = found.first().map(git2::Commit::tree_id);
         objects::added(&repo, old, tree.id(), &mut new)?;
@@ -210,7 +239,9 @@ impl Mirror {
         Ok(found)
     }
 
-    pub(super) fn git_dir(&self) -> PathBuf {
+    /// The bare repository itself.
+    #[must_use]
+    pub fn git_dir(&self) -> PathBuf {
         self.dir.join("mirror.git")
     }
 

@@ -22,7 +22,8 @@ impl Intake {
             self.became(&task).await?;
             self.reviews(scene, &task).await?;
         }
-        self.comments(scene).await
+        self.comments(scene).await?;
+        self.judge_unasked(scene).await
     }
 
     /// The task whose pull request this is.

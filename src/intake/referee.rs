@@ -2,9 +2,12 @@
 
 use super::comments::Answer;
 use super::{Intake, Scene, Trouble};
-use crate::domain::policy::Actor;
+use crate::domain::act::stage_of;
+use crate::domain::command::{Command, Place};
+use crate::domain::policy::{Actor, ActorKind, permit};
 use crate::domain::report::{self, Asked, Refereeing};
-use crate::forge::{self, CommentId, Conversation, Reaction, Stands};
+use crate::domain::settings::{ChecksFrom, RefereeOn};
+use crate::forge::{self, CommentId, Conversation, Did, Reaction, Stands};
 use crate::store::{Question, Store};
 
 impl Intake {
@@ -25,7 +28,7 @@ impl Intake {
             pull: pull.number,
             head: pull.head,
             base_branch: pull.base_branch,
-            asker: actor.login.clone(),
+            asker: Some(actor.login.clone()),
             asked_at: self.clock.now(),
         };
         // Shown first: whoever works on questions edits the comment that is there then.
@@ -35,6 +38,88 @@ impl Intake {
         show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how).await?;
         self.store.ask_verdict(question).await?;
         Ok(Answer::new(Reaction::Done, None, "asked the referee"))
+    }
+
+    /// Has a pull request judged that nobody asked about, where the repository wants that of such ones.
+    pub(super) async fn judge_unasked(&self, scene: &Scene<'_>) -> Result<(), Trouble> {
+        let trigger = &scene.settings.trigger;
+        let checks = scene
+            .ground
+            .as_ref()
+            .map(|ground| &ground.settings.checks_from);
+        if !scene.thread.open
+            || trigger.verify == RefereeOn::Asked
+            || checks.is_err()
+            || checks == Ok(&ChecksFrom::Nowhere)
+            // Ours are judged as tasks.
+            || self.is_us(scene.thread.author.as_ref())
+            || !self.wants_verdict(scene).await?
+        {
+            return Ok(());
+        }
+        let pull = scene.conversation.pull(scene.thread.number).await?;
+        if pull.stands != Stands::Open {
+            return Ok(());
+        }
+        let question = Question {
+            repository: scene.served.key.clone(),
+            pull: pull.number,
+            head: pull.head,
+            base_branch: pull.base_branch,
+            asker: None,
+            asked_at: self.clock.now(),
+        };
+        let per_hour = trigger.verify_per_hour;
+        let judged = self.store.judge_unasked(question.clone(), per_hour).await?;
+        // One that may begin at once tells of itself.
+        if let Some(at) = judged.filter(|at| *at > question.asked_at) {
+            let how = Refereeing::Later { at, per_hour };
+            let asked = (&question, trigger.prefix.as_str(), None);
+            show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how).await?;
+        }
+        Ok(())
+    }
+
+    /// Each way of asking includes the narrower ones.
+    async fn wants_verdict(&self, scene: &Scene<'_>) -> Result<bool, Trouble> {
+        let trigger = &scene.settings.trigger;
+        let is_program = scene.thread.author.as_ref().is_some_and(|author| {
+            let named = |login: &String| login.eq_ignore_ascii_case(&author.login);
+            author.kind == ActorKind::Bot || trigger.ignore_users.iter().any(named)
+        });
+        match trigger.verify {
+            RefereeOn::All => return Ok(true),
+            RefereeOn::Agents if is_program => return Ok(true),
+            RefereeOn::Asked => return Ok(false),
+            RefereeOn::Agents | RefereeOn::Label => {}
+        }
+        if !scene.thread.labels.contains(&trigger.label) {
+            return Ok(false);
+        }
+        let entries = scene.conversation.timeline(scene.thread.number).await?;
+        let mut put = entries
+            .iter()
+            .rev()
+            .filter(|entry| entry.what == Did::Labelled(trigger.label.clone()));
+        let Some((by, at)) = put
+            .next()
+            .and_then(|entry| Some((entry.by.as_ref()?, entry.at)))
+        else {
+            return Ok(false);
+        };
+        if self.is_us(Some(by)) || scene.is_old(at) {
+            return Ok(false);
+        }
+        let actor = self.actor(scene, by).await?;
+        let rules = scene.rules();
+        Ok(permit(
+            &actor,
+            &Command::Verify,
+            Place::Pull,
+            stage_of(None),
+            &rules,
+        )
+        .is_ok())
     }
 }
 
@@ -50,7 +135,7 @@ pub(crate) async fn show_verdict(
     let asked = Asked {
         head: question.head.as_str(),
         base_branch: &question.base_branch,
-        asker: &question.asker,
+        asker: question.asker.as_deref(),
         prefix,
         rules,
     };

@@ -198,8 +198,7 @@ impl Intake {
                     (false, false) if self.is_flooded(scene).await? => UNSHOWN,
                     (false, false) => PROPOSED,
                 };
-                self.request(scene, ground, brief, &actor, key, outcome)
-                    .await
+                self.request(scene, ground, brief, by, key, outcome).await
             }
             (Start::AcceptProposed | Start::ProposeAgain, None) => {
                 Ok(Began::Settled("its task is gone".to_owned()))
@@ -212,7 +211,7 @@ impl Intake {
         scene: &Scene<'_>,
         ground: &Ground,
         brief: Brief,
-        actor: &Actor,
+        by: &Account,
         key: &ActKey,
         outcome: &'static str,
     ) -> Result<Began, Trouble> {
@@ -235,8 +234,8 @@ impl Intake {
                 source: scene.thread.page.clone(),
                 out: None,
             },
-            requester: actor.login.clone(),
-            requester_address: None,
+            requester: by.login.clone(),
+            requester_address: self.desk.address(by),
             survey: survey(ground, &brief),
             brief,
             settings,

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::by_hand;
 use super::checks::{self, Side};
+use super::exposed;
 use super::referee::{base_evidence, file_stats, gate, head_evidence};
 use super::talk::{BRIEF_JSON, Tried, talk};
 use super::workspace::{self, Layers};
@@ -18,7 +19,7 @@ use crate::domain::gates::{self, Odd, Outcome};
 use crate::domain::ident::{CommitId, RepoPath};
 use crate::domain::report;
 use crate::domain::task::{FailureClass, RunFacts, RunResult, Step, Task, Unfinished};
-use crate::git::{self, Author, Collected};
+use crate::git::{self, Collected};
 use crate::sandbox::Facts;
 use crate::store::{ArtifactKind, Content};
 
@@ -175,9 +176,11 @@ async fn tries(
             findings,
             claims: heard.claims,
             droppings,
+            exposure: None,
             by_hand,
             facts: work.facts.clone(),
         };
+        exposed::ask(bench, task, &mut result).await?;
         if gates::outcome(&result.findings) == Outcome::Refuse {
             return Ok(RunOutcome::Result {
                 result: Box::new(result),
@@ -371,10 +374,7 @@ impl Work<'_> {
         let (mirror, tree, parent) = (self.bench.mirror.clone(), tree.to_owned(), parent.clone());
         let steps = Arc::clone(&self.bench.steps);
         let time = self.task.accepted_at;
-        let author = Author {
-            name: "Prentice".to_owned(),
-            email: "prentice@localhost".to_owned(),
-        };
+        let author = self.bench.author.clone();
         let made = blocking(move || {
             steps.around("mirror result", || {
                 mirror.commit(&tree, &[parent], &message, &author, time)

@@ -7,6 +7,7 @@
 mod attempt;
 mod by_hand;
 mod checks;
+mod exposed;
 mod referee;
 mod talk;
 mod workspace;
@@ -23,11 +24,11 @@ pub use workspace::REPOSITORY_INSIDE;
 
 use crate::agent::Agent;
 use crate::domain::event::{Event, RunOutcome};
-use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::ident::{CommitId, Digest, TaskId};
 use crate::domain::settings::Settings;
 use crate::domain::task::{Failure, FailureClass, Task};
 use crate::domain::text::Redactor;
-use crate::git::{self, Mirror};
+use crate::git::{self, Author, Mirror};
 use crate::sandbox::toolchains::Toolchains;
 use crate::sandbox::{Method, Sandbox, SandboxError};
 use crate::store::{Steps, Store, StoreError};
@@ -52,6 +53,11 @@ pub struct Bench {
     /// Folders whose changes a result leaves out, for a person to apply: those of workflows on a served forge, none on
     /// one machine.
     pub by_hand: &'static [&'static str],
+    /// Workflows, by the digest of them all, that a push may run with secrets; any others are asked about. `None` =
+    /// nothing is asked.
+    pub exposures_allowed: Option<Vec<Digest>>,
+    /// Whose commits results are.
+    pub author: Author,
     /// Takes secrets out of everything that is said, printed or stored.
     pub redactor: Arc<Redactor>,
 }

@@ -5,7 +5,8 @@ use sqlx::SqliteConnection;
 
 use super::sqlite::Sqlite;
 use super::{Record, StoreError, rows};
-use crate::domain::ident::Time;
+use crate::domain::ident::{Digest, Time};
+use crate::domain::task::Task;
 
 /// A repository of a configured forge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +15,17 @@ pub struct RepositoryKey {
     pub forge: String,
     /// The forge's id of the repository.
     pub id: i64,
+}
+
+impl RepositoryKey {
+    /// Of a task's repository; `None` where that is a folder of this machine.
+    #[must_use]
+    pub fn of(task: &Task) -> Option<Self> {
+        Some(Self {
+            forge: task.issue.forge.clone(),
+            id: task.issue.repository_id?,
+        })
+    }
 }
 
 /// How far a repository was read.
@@ -112,6 +124,20 @@ pub trait Acts: Send + Sync {
         key: &str,
         comment: i64,
     ) -> Result<(), StoreError>;
+
+    /// Workflows that somebody allowed a push to run with secrets, by the digest of them all.
+    async fn allowed_exposures(
+        &self,
+        repository: &RepositoryKey,
+    ) -> Result<Vec<Digest>, StoreError>;
+
+    /// Somebody allowed them, for every later push too.
+    async fn allow_exposure(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        by: &str,
+    ) -> Result<(), StoreError>;
 }
 
 const SEE: &str = "insert into repositories (forge, id, name, first_seen, looked_until) \
@@ -137,6 +163,11 @@ const TASK_OF_PULL: &str = "select body, version, created_at, updated_at, finish
 const NOTE: &str = "select comment from notes where forge = $1 and repository = $2 and key = $3";
 const KEEP_NOTE: &str = "insert into notes (forge, repository, key, comment) values ($1, $2, $3, $4) \
      on conflict (forge, repository, key) do update set comment = excluded.comment";
+
+const ALLOWED: &str =
+    "select digest from exposures where forge = $1 and repository = $2 order by at, digest";
+const ALLOW: &str = "insert into exposures (forge, repository, digest, by, at) values ($1, $2, $3, $4, $5) \
+     on conflict (forge, repository, digest) do nothing";
 
 /// Longest text that is kept of an account's name or of an outcome.
 const MOST_CHARS: usize = 200;
@@ -301,6 +332,47 @@ impl Acts for Sqlite {
                         .bind(repository.id)
                         .bind(key)
                         .bind(comment)
+                        .execute(c)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn allowed_exposures(
+        &self,
+        repository: &RepositoryKey,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let found: Vec<String> = sqlx::query_scalar(ALLOWED)
+            .bind(&repository.forge)
+            .bind(repository.id)
+            .fetch_all(&self.readers)
+            .await?;
+        found.into_iter().map(rows::digest).collect()
+    }
+
+    async fn allow_exposure(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        let (key, digest, by, now) = (
+            repository.clone(),
+            digest.clone(),
+            clipped(by),
+            self.clock.now(),
+        );
+        self.writer
+            .write("exposure", move |c| {
+                Box::pin(async move {
+                    sqlx::query(ALLOW)
+                        .bind(key.forge)
+                        .bind(key.id)
+                        .bind(digest.as_str())
+                        .bind(by)
+                        .bind(now.0)
                         .execute(c)
                         .await?;
                     Ok(())

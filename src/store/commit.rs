@@ -191,7 +191,7 @@ async fn settle(
     Ok(())
 }
 
-async fn add_job(
+pub(super) async fn add_job(
     c: &mut SqliteConnection,
     task: TaskId,
     effect: &Effect,

@@ -5,6 +5,8 @@
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 
+use super::artifacts::blocking;
+use super::sqlite::Sqlite;
 use super::{Counts, StoreError, rows, sql};
 use crate::domain::ident::Time;
 use crate::domain::task::Task;
@@ -80,4 +82,38 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Counts, StoreError> {
             .map(|(kind, state, n)| (kind, state, number(n)))
             .collect(),
     })
+}
+
+impl Sqlite {
+    /// Removes the files of `list` that no row names any more. Gives how many.
+    pub(super) async fn remove_unnamed(&self, list: ListFiles) -> Result<u64, StoreError> {
+        let files = self.files.clone();
+        let (alone, digests) = blocking(move || {
+            let alone = files.hold_alone()?;
+            let digests = match list {
+                ListFiles::These(digests) => digests,
+                ListFiles::All => files.list(&alone)?,
+            };
+            Ok((alone, digests))
+        })
+        .await?;
+        let mut removed = 0;
+        for text in digests {
+            let named: i64 = sqlx::query_scalar(sql::NAMED)
+                .bind(&text)
+                .fetch_one(&self.readers)
+                .await?;
+            if named == 0 {
+                self.files.remove(&alone, &rows::digest(text)?)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Which files may go.
+pub(super) enum ListFiles {
+    These(Vec<String>),
+    All,
 }

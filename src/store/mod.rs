@@ -232,6 +232,12 @@ pub trait Store: Acts + Verdicts + Send + Sync {
         counts: bool,
     ) -> Result<(), LeaseError>;
 
+    /// Asks for a task to be shown anew though nothing happened to it: a promise of the next update is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn show_again(&self, task: TaskId) -> Result<(), StoreError>;
+
     /// At the start of the process that performs jobs: hands back what any other holder of
     /// this data folder left in flight. Under the lock none of them is alive. The attempts
     /// stay counted. Gives the jobs as they are now. No back-off is further away than

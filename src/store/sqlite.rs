@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::artifacts::{Files, blocking};
-use super::commit::{append, commit, create, must_exist, supersede, to_json};
-use super::forget::{counts, forget};
+use super::commit::{add_job, append, commit, create, must_exist, supersede, to_json};
+use super::forget::{ListFiles, counts, forget};
 use super::hooks::{self, Gathered};
 use super::jobs::fenced;
 use super::open::connect;
@@ -24,6 +24,7 @@ use super::{
     MAX_BODY_BYTES, MakeTask, Outcome, Pending, Received, Record, Steps, Store, StoreError,
     StoredHook, TaskFilter, Version, jobs, rows, sql,
 };
+use crate::domain::effect::Effect;
 use crate::domain::event::Event;
 use crate::domain::ident::{Digest, TaskId, Time};
 use crate::domain::task::Task;
@@ -32,7 +33,7 @@ pub(super) struct Sqlite {
     pub(super) writer: Arc<Writer>,
     gathered: Gathered,
     pub(super) readers: SqlitePool,
-    files: Files,
+    pub(super) files: Files,
     pub(super) clock: Arc<dyn Clock>,
     changed: watch::Receiver<u64>,
     closing: CancellationToken,
@@ -65,43 +66,12 @@ impl Sqlite {
             watching: Mutex::new(Some(watching)),
         })
     }
-
-    /// Removes the files of `digests` that no row names any more. Gives how many.
-    async fn remove_unnamed(&self, list: ListFiles) -> Result<u64, StoreError> {
-        let files = self.files.clone();
-        let (alone, digests) = blocking(move || {
-            let alone = files.hold_alone()?;
-            let digests = match list {
-                ListFiles::These(digests) => digests,
-                ListFiles::All => files.list(&alone)?,
-            };
-            Ok((alone, digests))
-        })
-        .await?;
-        let mut removed = 0;
-        for text in digests {
-            let named: i64 = sqlx::query_scalar(sql::NAMED)
-                .bind(&text)
-                .fetch_one(&self.readers)
-                .await?;
-            if named == 0 {
-                self.files.remove(&alone, &rows::digest(text)?)?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
 }
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
         self.closing.cancel();
     }
-}
-
-enum ListFiles {
-    These(Vec<String>),
-    All,
 }
 
 #[async_trait]
@@ -314,6 +284,15 @@ impl Store for Sqlite {
                     supersede(c, now, None).await?;
                     Ok(())
                 })
+            })
+            .await
+    }
+
+    async fn show_again(&self, task: TaskId) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.writer
+            .write("show again", move |c| {
+                Box::pin(async move { add_job(c, task, &Effect::Publish, false, now).await })
             })
             .await
     }

@@ -1,6 +1,7 @@
 //! What the referee is asked about pull requests. A newer question about the same one replaces the older.
 
 use async_trait::async_trait;
+use sqlx::SqliteConnection;
 
 use super::acts::RepositoryKey;
 use super::sqlite::Sqlite;
@@ -18,8 +19,8 @@ pub struct Question {
     pub head: CommitId,
     /// The branch it is to be merged into.
     pub base_branch: String,
-    /// Who asked.
-    pub asker: String,
+    /// Who asked; `None` = the repository wants it judged unasked.
+    pub asker: Option<String>,
     /// When.
     pub asked_at: Time,
 }
@@ -39,13 +40,21 @@ pub trait Verdicts: Send + Sync {
     /// Asks; what was asked before about this pull request is forgotten, unless it is the same head and not answered.
     async fn ask_verdict(&self, question: Question) -> Result<(), StoreError>;
 
+    /// Has a head judged that nobody asked about, at most `per_hour` of them in an hour of the repository: when at the
+    /// earliest. `None` where it was asked about before. A newer head of a pull request that waits takes its turn.
+    async fn judge_unasked(
+        &self,
+        question: Question,
+        per_hour: u32,
+    ) -> Result<Option<Time>, StoreError>;
+
     /// Questions that are not answered.
     async fn waiting_verdicts(&self) -> Result<u64, StoreError>;
 
     /// At the start of the process that works on them: what a killed one had begun is queued again.
     async fn requeue_verdicts(&self) -> Result<(), StoreError>;
 
-    /// Takes the oldest that waits.
+    /// Takes the oldest that waits and whose time has come.
     async fn begin_verdict(&self) -> Result<Option<Begun>, StoreError>;
 
     /// Hands one back that could not be judged now.
@@ -55,9 +64,13 @@ pub trait Verdicts: Send + Sync {
     async fn answer_verdict(&self, question: &Question, outcome: &str) -> Result<bool, StoreError>;
 }
 
-const ASK: &str = "insert into verdicts (forge, repository, pull, head, base_branch, asker, asked_at, state) \
-     values ($1, $2, $3, $4, $5, $6, $7, 'queued') on conflict (forge, repository, pull) do update set \
+const HOUR_SECS: u64 = 3600;
+
+const ASK: &str = "insert into verdicts (forge, repository, pull, head, base_branch, asker, asked_at, unasked, \
+     not_before, state) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'queued') \
+     on conflict (forge, repository, pull) do update set \
      head = excluded.head, base_branch = excluded.base_branch, asker = excluded.asker, \
+     unasked = excluded.unasked, not_before = excluded.not_before, \
      asked_at = case when verdicts.state = 'queued' then verdicts.asked_at else excluded.asked_at end, \
      state = 'queued', attempts = 0, outcome = null \
      where not (verdicts.state = 'running' and verdicts.head = excluded.head)";
@@ -65,8 +78,16 @@ const WAITING: &str = "select count(*) from verdicts where state <> 'done'";
 const REQUEUE: &str = "update verdicts set state = 'queued' where state = 'running'";
 const BEGIN: &str = "update verdicts set state = 'running', attempts = attempts + 1 \
      where (forge, repository, pull) = (select forge, repository, pull from verdicts \
-     where state = 'queued' order by asked_at limit 1) \
+     where state = 'queued' and not_before <= $1 order by unasked, asked_at limit 1) \
      returning forge, repository, pull, head, base_branch, asker, asked_at, attempts";
+const STANDS: &str = "select head, state, unasked, not_before from verdicts \
+     where forge = $1 and repository = $2 and pull = $3";
+/// The start that leaves the hour first, where there are as many as may be.
+const FULL: &str = "select at from unasked_verdicts where forge = $1 and repository = $2 and at > $3 \
+     order by at desc limit 1 offset $4";
+const STARTS: &str = "insert into unasked_verdicts (forge, repository, at) values ($1, $2, $3)";
+const STARTED: &str =
+    "delete from unasked_verdicts where forge = $1 and repository = $2 and at <= $3";
 const HAND_BACK: &str = "update verdicts set state = 'queued' \
      where forge = $1 and repository = $2 and pull = $3 and head = $4 and state = 'running'";
 const ANSWER: &str = "update verdicts set state = 'done', outcome = $5 \
@@ -85,11 +106,63 @@ fn begun(row: BegunRow) -> Result<Begun, StoreError> {
             pull,
             head,
             base_branch,
-            asker,
+            asker: (!asker.is_empty()).then_some(asker),
             asked_at: Time(asked_at),
         },
         attempts: rows::count(attempts)?,
     })
+}
+
+async fn ask(
+    c: &mut SqliteConnection,
+    question: &Question,
+    not_before: Time,
+) -> Result<(), StoreError> {
+    let key = &question.repository;
+    sqlx::query(ASK)
+        .bind(&key.forge)
+        .bind(key.id)
+        .bind(question.pull)
+        .bind(question.head.as_str())
+        .bind(&question.base_branch)
+        .bind(question.asker.as_deref().unwrap_or_default())
+        .bind(question.asked_at.0)
+        .bind(i64::from(question.asker.is_none()))
+        .bind(not_before.0)
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+/// When one more may begin that nobody asked for; it is counted.
+async fn next_start(
+    c: &mut SqliteConnection,
+    question: &Question,
+    per_hour: u32,
+) -> Result<Time, StoreError> {
+    let (key, now) = (&question.repository, question.asked_at);
+    let hour_ago = now.minus_secs(HOUR_SECS);
+    sqlx::query(STARTED)
+        .bind(&key.forge)
+        .bind(key.id)
+        .bind(hour_ago.0)
+        .execute(&mut *c)
+        .await?;
+    let oldest: Option<i64> = sqlx::query_scalar(FULL)
+        .bind(&key.forge)
+        .bind(key.id)
+        .bind(hour_ago.0)
+        .bind(i64::from(per_hour.max(1)) - 1)
+        .fetch_optional(&mut *c)
+        .await?;
+    let at = oldest.map_or(now, |at| Time(at).plus_secs(HOUR_SECS));
+    sqlx::query(STARTS)
+        .bind(&key.forge)
+        .bind(key.id)
+        .bind(at.0)
+        .execute(c)
+        .await?;
+    Ok(at)
 }
 
 #[async_trait]
@@ -97,19 +170,34 @@ impl Verdicts for Sqlite {
     async fn ask_verdict(&self, question: Question) -> Result<(), StoreError> {
         self.writer
             .write("verdict", move |c| {
+                Box::pin(async move { ask(c, &question, Time(0)).await })
+            })
+            .await
+    }
+
+    async fn judge_unasked(
+        &self,
+        question: Question,
+        per_hour: u32,
+    ) -> Result<Option<Time>, StoreError> {
+        self.writer
+            .write("unasked verdict", move |c| {
                 Box::pin(async move {
                     let key = &question.repository;
-                    sqlx::query(ASK)
+                    let stands: Option<(String, String, i64, i64)> = sqlx::query_as(STANDS)
                         .bind(&key.forge)
                         .bind(key.id)
                         .bind(question.pull)
-                        .bind(question.head.as_str())
-                        .bind(&question.base_branch)
-                        .bind(&question.asker)
-                        .bind(question.asked_at.0)
-                        .execute(&mut *c)
+                        .fetch_optional(&mut *c)
                         .await?;
-                    Ok(())
+                    let at = match stands {
+                        Some((head, ..)) if head == question.head.as_str() => return Ok(None),
+                        // Whoever waits already keeps its turn, and what a person asked for is not put off.
+                        Some((_, state, _, not_before)) if state == "queued" => Time(not_before),
+                        _ => next_start(c, &question, per_hour).await?,
+                    };
+                    ask(c, &question, at).await?;
+                    Ok(Some(at))
                 })
             })
             .await
@@ -132,11 +220,13 @@ impl Verdicts for Sqlite {
     }
 
     async fn begin_verdict(&self) -> Result<Option<Begun>, StoreError> {
+        let now = self.clock.now();
         // Asked first without writing: nearly always there is none.
-        let waiting: i64 =
-            sqlx::query_scalar("select count(*) from verdicts where state = 'queued'")
-                .fetch_one(&self.readers)
-                .await?;
+        let due = "select count(*) from verdicts where state = 'queued' and not_before <= $1";
+        let waiting: i64 = sqlx::query_scalar(due)
+            .bind(now.0)
+            .fetch_one(&self.readers)
+            .await?;
         if waiting == 0 {
             return Ok(None);
         }
@@ -144,7 +234,8 @@ impl Verdicts for Sqlite {
             .writer
             .write("begin-verdict", move |c| {
                 Box::pin(async move {
-                    Ok::<_, StoreError>(sqlx::query_as(BEGIN).fetch_optional(c).await?)
+                    let begun = sqlx::query_as(BEGIN).bind(now.0);
+                    Ok::<_, StoreError>(begun.fetch_optional(c).await?)
                 })
             })
             .await?;

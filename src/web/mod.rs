@@ -1,12 +1,14 @@
-//! What a server answers over HTTP: deliveries of forges, health, metrics.
+//! What a server answers over HTTP: deliveries of forges, health, metrics, the page of a task.
 //!
-//! [`serve`] owns the connections, [`hook`] the deliveries. Absences: nothing here decides, reads a delivery's
+//! [`serve`] owns the connections, [`hook`] the deliveries, [`pages`] what people read. Absences: nothing here decides, reads a delivery's
 //! content, or speaks to a forge; no answer, log or metric holds a secret or a part of a body; and nothing grows with
 //! the number of those who talk to us: connections, bytes and time each have an end.
 
 mod body;
 mod hook;
+mod link;
 mod metrics;
+mod pages;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,9 +30,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::body::Room;
+pub use self::link::LinkKey;
 use self::metrics::Metrics;
 use crate::forge::hook::Kind;
-use crate::store::Store;
+use crate::store::{Clock, Store};
 
 /// A forge whose deliveries are taken.
 #[derive(Clone, Debug)]
@@ -58,6 +61,12 @@ pub struct Site {
     pub alive: Arc<Alive>,
     /// Whether `/metrics` is there.
     pub metrics: bool,
+    /// What time it is, for links that end.
+    pub clock: Arc<dyn Clock>,
+    /// Opens pages of tasks; `None` = nothing does.
+    pub link_key: Option<LinkKey>,
+    /// Whether people come by TLS.
+    pub is_secure: bool,
     /// Ends of everything.
     pub limits: Limits,
 }
@@ -101,6 +110,9 @@ struct Shared {
     store: Arc<dyn Store>,
     wake: Arc<Notify>,
     alive: Arc<Alive>,
+    clock: Arc<dyn Clock>,
+    link_key: Option<LinkKey>,
+    is_secure: bool,
     limits: Limits,
     /// [`Limits::unanswered_bytes`].
     room: Room,
@@ -195,6 +207,9 @@ fn router(site: Site) -> Router {
         store: site.store,
         wake: site.wake,
         alive: site.alive,
+        clock: site.clock,
+        link_key: site.link_key,
+        is_secure: site.is_secure,
         limits: site.limits,
         room: Room::new(site.limits.unanswered_bytes),
         metrics: Metrics::default(),
@@ -202,7 +217,10 @@ fn router(site: Site) -> Router {
     let mut router = Router::new()
         .route("/hooks/{forge}", post(hook::receive))
         .route("/healthz", get(|| async { text(StatusCode::OK, "alive") }))
-        .route("/readyz", get(ready));
+        .route("/readyz", get(ready))
+        .route("/tasks/style.css", get(pages::style))
+        .route("/tasks/{id}", get(pages::task))
+        .route("/tasks/{id}/logs/{digest}", get(pages::log));
     if with_metrics {
         router = router.route("/metrics", get(metrics::show));
     }

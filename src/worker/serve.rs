@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::lease::Lease;
 use super::{Worker, WorkerError};
 use crate::domain::ident::TaskId;
+use crate::domain::report::{Hold, InLine};
+use crate::domain::settings::Progress;
 use crate::domain::task::{Outstanding, Stage, Task};
-use crate::store::{Claim, Filter, JobKind, TaskFilter};
+use crate::store::{Claim, Filter, JobKind, StoreError, TaskFilter};
 
 /// How much is done at once.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,10 @@ const MEND_EVERY: Duration = Duration::from_secs(30);
 
 /// Longest wait without a look at what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// A task that moves by itself and was not shown for this long is shown again, which renews the promise of the next
+/// update; shorter than the promise.
+const RENEW_SECS: u64 = 600;
 
 /// Kinds of jobs that need no slot.
 const QUICK: [JobKind; 6] = [
@@ -56,11 +62,17 @@ impl Worker {
         let mut claims: HashMap<_, Claim> = HashMap::new();
         let mut changes = self.store.changes();
         let mut mended_at: Option<Instant> = None;
+        let mut renew_at = self.clock.now();
+        self.room.get_or_init(|| room);
         while !stop.is_cancelled() {
             changes.borrow_and_update();
             let is_mending = mended_at.is_some_and(|at| at > Instant::now());
             if !is_mending {
-                match self.turn(room, &mut performing, &mut claims).await {
+                let due = renew_at <= self.clock.now();
+                if due {
+                    renew_at = self.clock.now().plus_secs(LOOK_EVERY.as_secs());
+                }
+                match self.turn(room, due, &mut performing, &mut claims).await {
                     Ok(()) if mended_at.take().is_some() => mend(None),
                     Ok(()) => {}
                     Err(WorkerError::Host(why)) => {
@@ -106,11 +118,15 @@ impl Worker {
     async fn turn(
         self: &Arc<Self>,
         room: Room,
+        renews: bool,
         performing: &mut JoinSet<Result<(), WorkerError>>,
         claims: &mut HashMap<tokio::task::Id, Claim>,
     ) -> Result<(), WorkerError> {
         while let Some(input) = self.store.next_input().await? {
             self.intake(input).await?;
+        }
+        if renews {
+            self.renew().await?;
         }
         let quick = Filter {
             tasks: None,
@@ -134,6 +150,34 @@ impl Worker {
         }
     }
 
+    /// Has those shown again whose promise would lapse; after a start also those that an earlier process showed.
+    async fn renew(&self) -> Result<(), WorkerError> {
+        let now = self.clock.now();
+        for record in self.store.tasks(&LIVE).await? {
+            let task = record.task;
+            let moves = matches!(task.word(), "queued" | "running");
+            if moves
+                && task.settings.messages.progress == Progress::Sticky
+                && self
+                    .shown_at(&task)
+                    .is_none_or(|at| now.millis_since(at) >= RENEW_SECS * 1000)
+            {
+                self.store.show_again(task.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What keeps a queued task in line; `None` where nothing does, or nobody hands out slots.
+    pub(super) async fn in_line(&self, task: &Task) -> Result<Option<InLine>, StoreError> {
+        let (Some(room), Stage::Queued { .. }) = (self.room.get(), &task.stage) else {
+            return Ok(None);
+        };
+        let records = self.store.tasks(&LIVE).await?;
+        let tasks: Vec<&Task> = records.iter().map(|record| &record.task).collect();
+        Ok(Line::of(&tasks, |task| matches!(task.stage, Stage::Running { .. })).hold(*room, task))
+    }
+
     /// The runs for which there is room; `None` = none.
     async fn runs(
         &self,
@@ -148,32 +192,13 @@ impl Worker {
         if running.len() >= room.slots {
             return Ok(None);
         }
-        let live = TaskFilter {
-            live: true,
-            repository: None,
-        };
-        let records = self.store.tasks(&live).await?;
+        let records = self.store.tasks(&LIVE).await?;
         let tasks: Vec<&Task> = records.iter().map(|record| &record.task).collect();
-        let of = |task: &Task| (task.issue.forge.clone(), task.issue.repository_key());
-        let mut busy: HashMap<_, usize> = HashMap::new();
-        let mut open: HashMap<_, u32> = HashMap::new();
-        for task in &tasks {
-            if running.contains(&task.id) {
-                *busy.entry(of(task)).or_default() += 1;
-            }
-            if matches!(task.stage, Stage::InReview { .. }) {
-                *open.entry(of(task)).or_default() += 1;
-            }
-        }
+        let line = Line::of(&tasks, |task| running.contains(&task.id));
         let fits = |task: &&&Task| {
-            let busy = busy.get(&of(task)).copied().unwrap_or(0);
-            let open = open.get(&of(task)).copied().unwrap_or(0);
-            // A first result would be one more to review; a further round is of one that is counted.
-            let crowded = task.pull.is_none() && open >= task.settings.task.max_open;
             matches!(task.outstanding(), Some(Outstanding::Run(_)))
                 && !running.contains(&task.id)
-                && busy < room.per_repo
-                && !crowded
+                && line.hold_of(room, task).is_none()
         };
         let fitting: Vec<TaskId> = tasks.iter().filter(fits).map(|task| task.id).collect();
         Ok((!fitting.is_empty()).then(|| Filter {
@@ -220,6 +245,89 @@ impl Worker {
             self.answered(back.await)?;
         }
         Ok(())
+    }
+}
+
+const LIVE: TaskFilter = TaskFilter {
+    live: true,
+    repository: None,
+};
+
+/// Who is at work, who waits, and whose results wait for a review.
+struct Line<'a> {
+    tasks: &'a [&'a Task],
+    at_work: usize,
+    busy: HashMap<Place<'a>, usize>,
+    open: HashMap<Place<'a>, u32>,
+}
+
+/// A repository: its forge, and what it is called or numbered there.
+type Place<'a> = (&'a str, String);
+
+fn place(task: &Task) -> Place<'_> {
+    (&task.issue.forge, task.issue.repository_key())
+}
+
+impl<'a> Line<'a> {
+    fn of(tasks: &'a [&'a Task], is_at_work: impl Fn(&Task) -> bool) -> Self {
+        let mut line = Self {
+            tasks,
+            at_work: 0,
+            busy: HashMap::new(),
+            open: HashMap::new(),
+        };
+        for task in tasks {
+            if is_at_work(task) {
+                line.at_work += 1;
+                *line.busy.entry(place(task)).or_default() += 1;
+            }
+            if matches!(task.stage, Stage::InReview { .. }) {
+                *line.open.entry(place(task)).or_default() += 1;
+            }
+        }
+        line
+    }
+
+    /// What keeps a task from being begun now.
+    fn hold_of(&self, room: Room, task: &Task) -> Option<Hold> {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let here = place(task);
+        let open = self.open.get(&here).copied().unwrap_or(0);
+        let busy = self.busy.get(&here).copied().unwrap_or(0);
+        let limit = task.settings.task.max_open;
+        // A first result would be one more to review; a further round is of one that is counted.
+        if task.pull.is_none() && open >= limit {
+            Some(Hold::Reviews { open, limit })
+        } else if busy >= room.per_repo {
+            Some(Hold::Repository {
+                busy: count(busy),
+                limit: count(room.per_repo),
+            })
+        } else if self.at_work >= room.slots {
+            Some(Hold::Slot {
+                busy: count(self.at_work),
+                all: count(room.slots),
+            })
+        } else {
+            None
+        }
+    }
+
+    /// The same for one that is queued, with its place among all that are.
+    fn hold(&self, room: Room, task: &Task) -> Option<InLine> {
+        let hold = self.hold_of(room, task)?;
+        let queued = |task: &&&Task| matches!(task.stage, Stage::Queued { .. });
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let before = self
+            .tasks
+            .iter()
+            .filter(queued)
+            .filter(|other| other.id.0 < task.id.0);
+        Some(InLine {
+            place: count(before.count()).saturating_add(1),
+            of: count(self.tasks.iter().filter(queued).count()).max(1),
+            hold,
+        })
     }
 }
 

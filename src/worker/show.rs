@@ -5,9 +5,12 @@ use std::sync::PoisonError;
 use super::Worker;
 use super::lease::Lease;
 use super::perform::{Trouble, place};
+use crate::domain::decide::verdict;
 use crate::domain::event::Event;
+use crate::domain::gates::Cause;
 use crate::domain::ident::Time;
 use crate::domain::report::{self, CheckReport, Voice};
+use crate::domain::settings::Progress;
 use crate::domain::task::{Ending, Failure, FailureClass, Outstanding, Stage, Task};
 use crate::forge::{self, CommentId, Forge, PullRequest, Status};
 use crate::store::{Claim, RepositoryKey};
@@ -22,7 +25,8 @@ impl Worker {
         self.pace(task)?;
         let (forge, voice) = self.world.forge(task);
         let place = place(task);
-        let body = report::status(task, self.clock.now(), &voice);
+        let in_line = self.in_line(task).await?;
+        let body = report::status_in_line(task, self.clock.now(), &voice, in_line);
         let status = Status {
             word: task.word(),
             ended: task.is_final(),
@@ -35,10 +39,12 @@ impl Worker {
         };
         let mut showing = None;
         let shown = async {
-            let id = forge
-                .ensure_status(place, known.map(CommentId), &status)
-                .await?;
-            showing = Some(id.0);
+            if known.is_some() || !is_silent(task) {
+                let id = forge
+                    .ensure_status(place, known.map(CommentId), &status)
+                    .await?;
+                showing = Some(id.0);
+            }
             forge
                 .ensure_label(place, report::label(task).as_deref())
                 .await?;
@@ -111,6 +117,12 @@ impl Worker {
         }
     }
 
+    /// When this process showed a task last.
+    pub(super) fn shown_at(&self, task: &Task) -> Option<Time> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.get(&task.id)?.at.map(|(_, at)| at)
+    }
+
     fn showed(&self, task: &Task) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if task.is_final() {
@@ -147,7 +159,11 @@ impl Worker {
             base: task.base_branch.as_deref(),
             title: &title,
             body: &body,
-            draft: task.settings.pull.is_draft(task.approved_by().is_some()),
+            draft: task.settings.pull.is_draft(task.approved_by().is_some())
+                || task
+                    .revision
+                    .as_ref()
+                    .is_some_and(|newest| verdict(&newest.result).is_some()),
         };
         forge.ensure_pull(place(task), &pull).await
     }
@@ -170,6 +186,13 @@ impl Worker {
             return Ok(Vec::new());
         }
         self.hold(claim, lease).await?;
+        // Kept before the push that it is about: it is not asked again.
+        if let (Some(digest), Some(key)) = (&result.result.exposure, RepositoryKey::of(task))
+            && result.granted.contains(&Cause::Ci)
+        {
+            let by = task.approvals.last().map_or("", |approval| &approval.by);
+            self.store.allow_exposure(&key, digest, by).await?;
+        }
         let (forge, voice) = self.world.forge(task);
         let head = &result.result.head;
         let expected = task.pull.as_ref().map(|pull| &pull.head);
@@ -187,6 +210,12 @@ impl Worker {
         };
         match opened.await {
             Ok(pull) => {
+                // Later a person may have taken them off.
+                let labels = &task.settings.pull.labels;
+                if task.pull.is_none() && !labels.is_empty() {
+                    let put = forge.label_pull(place(task), labels).await;
+                    self.or_later("no label was put", task, put)?;
+                }
                 self.request_reviews(task, forge.as_ref()).await?;
                 Ok(vec![Event::Published { revision, pull }])
             }
@@ -209,16 +238,30 @@ impl Worker {
     /// Asks for reviews, once for each revision. Whom the forge cannot ask is left out.
     async fn request_reviews(&self, task: &Task, forge: &dyn Forge) -> Result<(), Trouble> {
         for login in self.world.reviewers(task).await? {
-            match forge.request_review(place(task), &login).await {
-                Ok(()) => {}
-                Err(forge::Error::Retry { after_secs, why }) => {
-                    let after_secs = after_secs.unwrap_or(2);
-                    return Err(Trouble::Later { why, after_secs });
-                }
-                Err(error) => tracing::info!(task = %task.id, %error, "no review was requested"),
-            }
+            let asked = forge.request_review(place(task), &login).await;
+            self.or_later("no review was requested", task, asked)?;
         }
         Ok(())
+    }
+
+    /// What may do without is tried again while the forge says later, and else left.
+    fn or_later(
+        &self,
+        what: &str,
+        task: &Task,
+        done: Result<(), forge::Error>,
+    ) -> Result<(), Trouble> {
+        match done {
+            Ok(()) => Ok(()),
+            Err(forge::Error::Retry { after_secs, why }) => Err(Trouble::Later {
+                why,
+                after_secs: after_secs.unwrap_or(2),
+            }),
+            Err(error) => {
+                tracing::info!(task = %task.id, %error, "{what}");
+                Ok(())
+            }
+        }
     }
 
     pub(super) async fn tell(
@@ -255,9 +298,15 @@ pub(super) struct LastShown {
     checks: Vec<CheckReport>,
 }
 
+/// Whether the repository wants to be told only what waits for a person, and nothing does. A comment that is there
+/// already is edited all the same: it would tell what is not true any more.
+fn is_silent(task: &Task) -> bool {
+    task.issue.repository_id.is_some()
+        && task.settings.messages.progress == Progress::Off
+        && (matches!(task.word(), "queued" | "running") || task.is_final())
+}
+
 /// Where the id of a task's status comment is kept; locally nowhere.
 fn note(task: &Task) -> Option<(RepositoryKey, String)> {
-    let id = task.issue.repository_id?;
-    let forge = task.issue.forge.clone();
-    Some((RepositoryKey { forge, id }, task.id.to_string()))
+    Some((RepositoryKey::of(task)?, task.id.to_string()))
 }

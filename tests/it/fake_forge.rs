@@ -146,6 +146,7 @@ impl Forge for FakeForge {
             id: BOT,
             login: "prentice-bot".to_owned(),
             kind: ActorKind::Bot,
+            address: None,
         })
     }
 
@@ -354,6 +355,10 @@ impl Forge for FakeForge {
             }
             Ok(())
         })
+    }
+
+    async fn label_pull(&self, _: Place, _: &[String]) -> Result<(), Error> {
+        self.write("label_pull", |_| Ok(()))
     }
 
     async fn request_review(&self, place: Place, login: &str) -> Result<(), Error> {

@@ -7,6 +7,10 @@
     reason = "helpers of tests fail as tests do, and say what was skipped"
 )]
 
+mod signed;
+
+pub(crate) use signed::ssh_key;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -161,6 +165,7 @@ pub(super) fn author() -> Author {
     Author {
         name: "prentice".to_owned(),
         email: "prentice@example.org".to_owned(),
+        signer: None,
     }
 }
 

@@ -127,6 +127,7 @@ fn commit_of_ours(mirror: &Mirror, base: &CommitId, message: &str) -> CommitId {
     let author = Author {
         name: "prentice".to_owned(),
         email: "bot@example.org".to_owned(),
+        signer: None,
     };
     let tree = mirror.tree(base).unwrap();
     let parents = [base.clone()];

@@ -151,6 +151,7 @@ fn result(head: char, code: i32, findings: Vec<Finding>) -> RunOutcome {
             evidence: if refused { Vec::new() } else { evidence(code) },
             findings,
             claims: Claims::default(),
+            exposure: None,
             by_hand: None,
             droppings: Vec::new(),
             facts: RunFacts::default(),

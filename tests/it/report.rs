@@ -142,6 +142,7 @@ fn result(evidence: Vec<CheckEvidence>, findings: Vec<Finding>) -> RunResult {
             summary: "Refuses empty input.\nAsk @dana; fixes #1 <b>now</b>.".to_owned(),
             notes: vec!["Did not measure speed.".to_owned()],
         },
+        exposure: None,
         by_hand: None,
         droppings: vec!["target".into()],
         facts: RunFacts {

@@ -3,6 +3,8 @@
 mod acts;
 mod bad;
 mod ending;
+mod figures;
+mod keys;
 mod people;
 mod roads;
 mod starting;
@@ -48,6 +50,29 @@ enum Hears {
     Polling,
 }
 
+/// What the files say beside what every test needs.
+#[derive(Clone, Copy)]
+struct Keys {
+    /// Lines of the repository file.
+    repository: &'static str,
+    /// Lines of the `[[forge]]`.
+    forge: &'static str,
+    /// Tables of the server file.
+    server: &'static str,
+    agent: &'static str,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            repository: "",
+            forge: "",
+            server: "",
+            agent: AGENT,
+        }
+    }
+}
+
 /// A repository with people, and a `prentice serve` for it.
 struct World {
     gitea: Gitea,
@@ -61,6 +86,7 @@ struct World {
     repos: Vec<String>,
     /// What our token may do.
     scopes: &'static [&'static str],
+    keys: Keys,
     serving: Option<Child>,
 }
 
@@ -73,11 +99,25 @@ impl Drop for World {
 impl World {
     /// `None` where there is no Gitea.
     async fn new(test: &str, hears: Hears) -> Option<Self> {
-        Self::with(test, hears, FILE, AGENT).await
+        Self::with(test, hears, Keys::default()).await
+    }
+
+    /// The same, with more in its files.
+    async fn with(test: &str, hears: Hears, keys: Keys) -> Option<Self> {
+        let text = FILE.replacen('\n', &format!("\n{}\n", keys.repository), 1);
+        Self::made(test, hears, &text, keys).await
     }
 
     /// The same with this repository file and this agent.
-    async fn with(test: &str, hears: Hears, text: &str, agent: &str) -> Option<Self> {
+    async fn governed(test: &str, hears: Hears, text: &str, agent: &'static str) -> Option<Self> {
+        let keys = Keys {
+            agent,
+            ..Keys::default()
+        };
+        Self::made(test, hears, text, keys).await
+    }
+
+    async fn made(test: &str, hears: Hears, text: &str, keys: Keys) -> Option<Self> {
         let gitea = Gitea::start(test)?;
         let (owner, bot) = (gitea.user("dana").await, gitea.user("bot").await);
         let repo = gitea.repo(&owner, "thing", false).await;
@@ -106,10 +146,11 @@ impl World {
             hears,
             repos: Vec::new(),
             scopes: crate::gitea::LEAST,
+            keys,
             serving: None,
         };
         world.repos.push(world.repo.name.clone());
-        world.serve(agent).await;
+        world.serve(keys.agent).await;
         Some(world)
     }
 
@@ -121,10 +162,12 @@ impl World {
         };
         let config = format!(
             "version = 1\n[server]\nlisten = \"127.0.0.1:{}\"\n[[forge]]\nname = \"main\"\nkind = \"gitea\"\n\
-             base_url = \"{}\"\nrepos = {:?}\npoll = \"{poll}\"\n[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']\n",
+             base_url = \"{}\"\nrepos = {:?}\npoll = \"{poll}\"\n{}\n[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']\n{}\n",
             self.port,
             self.gitea.url(),
             self.repos,
+            self.keys.forge,
+            self.keys.server,
         );
         let file = self.folder.path().join("server.toml");
         std::fs::write(&file, config).unwrap();
@@ -141,6 +184,7 @@ impl World {
         let child = command
             .args(["--config", file.to_str().unwrap(), "serve"])
             .env("PRENTICE_FORGE_MAIN_TOKEN", token)
+            .env("PRENTICE_FORGE_MAIN_SIGNING_KEY_FILE", self.signing_key())
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .env("HOME", self.folder.path())
             .stdin(Stdio::null())
@@ -182,22 +226,31 @@ impl World {
         })
     }
 
-    fn kill(&mut self) {
-        if let Some(mut child) = self.serving.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+    /// The key that signs commits where the server file wants that.
+    fn signing_key(&self) -> PathBuf {
+        let file = self.folder.path().join("signing-key");
+        if !file.exists() {
+            crate::git::ssh_key(self.folder.path(), &["-t", "ed25519"], "");
         }
+        file
     }
 
-    /// What a command says, asked beside the server.
-    fn says(&self, arguments: &[&str]) -> String {
+    /// What a command of the program prints beside the server, on standard output.
+    fn prentice(&self, args: &[&str]) -> String {
         let output = Command::new(crate::sandbox::helper())
-            .args(arguments)
+            .args(args)
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .env("HOME", self.folder.path())
             .output()
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.serving.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     fn said(&self) -> String {
@@ -212,7 +265,7 @@ impl World {
         let started = Instant::now();
         while !is().await {
             if started.elapsed() > Duration::from_secs(secs) {
-                let (log, task) = (self.said(), self.says(&["tasks", "show", "T-1"]));
+                let (log, task) = (self.said(), self.prentice(&["tasks", "show", "T-1"]));
                 panic!("{what}: not within {secs} s\n{log}\n{task}");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -372,26 +425,5 @@ impl World {
             body["new_branch"] = json!(branch);
         }
         self.gitea.does(&by.token, Method::PUT, &url, body).await;
-    }
-}
-
-#[test]
-fn what_this_version_does_not_do_is_refused_before_anything_is_served() {
-    for (key, value) in [("shadow", "true"), ("signing", "\"ssh\"")] {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("server.toml");
-        let config = format!(
-            "version = 1\n[[forge]]\nkind = \"gitea\"\nbase_url = \"http://127.0.0.1:1\"\nrepos = [\"a/b\"]\n{key} = {value}\n"
-        );
-        std::fs::write(&file, config).unwrap();
-        let output = Command::new(crate::sandbox::helper())
-            .args(["--config", file.to_str().unwrap(), "serve"])
-            .env("XDG_STATE_HOME", folder.path())
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8(output.stderr).unwrap();
-        let words = format!("`{key}` of forge main is not in this version");
-        assert!(said.contains(&words), "{said}");
     }
 }

@@ -31,7 +31,7 @@ const LIVES_ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("git2", &["git"]),
-    ("hmac", &["forge"]),
+    ("hmac", &["forge", "web"]),
     ("http_body_util", &["forge"]),
     ("hyper", &["web"]),
     ("hyper_util", &["web"]),

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod killed;
+mod pages;
 mod read;
 mod signed;
 
@@ -15,7 +16,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use prentice::domain::ident::Time;
 use prentice::forge::hook::{Kind, Read, parse};
 use prentice::store::{Clock, HookId, Store, StoredHook, Unwatched, open};
-use prentice::web::{Door, Limits, Site, serve};
+use prentice::web::{Door, Limits, LinkKey, Site, serve};
 use secrecy::SecretString;
 use sha2::Sha256;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,6 +33,10 @@ impl Clock for Still {
     fn now(&self) -> Time {
         Time(1_795_184_405_000)
     }
+}
+
+fn link_key() -> LinkKey {
+    LinkKey::new(SecretString::from("0".repeat(64)))
 }
 
 /// A receiver on loopback with a store of its own.
@@ -91,6 +96,9 @@ impl Server {
                 false => Err("the worker stands still".to_owned()),
             }),
             metrics: true,
+            clock: Arc::new(Still),
+            link_key: Some(link_key()),
+            is_secure: true,
             limits,
         };
         let grace = Duration::from_secs(1);

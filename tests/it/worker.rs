@@ -1,5 +1,6 @@
 //! The two loops over fakes of everything but the store: what is lost, repeated or given up, and when.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -23,7 +24,8 @@ use prentice::store::{
     Arrival, Clock, DataLock, Filter, Ids, InputId, JobKind, JobState, JournalLine, Outcome, Steps,
     Store, Unwatched, open,
 };
-use prentice::worker::{Patience, Worker, World};
+use prentice::worker::{Patience, Room, Worker, World};
+use tokio_util::sync::CancellationToken;
 
 use crate::fake_forge::{FakeForge, Fault};
 
@@ -142,6 +144,8 @@ impl World for Fake {
             steps: Arc::new(Unwatched),
             toolchains: Toolchains::default(),
             by_hand: &[],
+            exposures_allowed: None,
+            author: prentice::git::Author::local(),
             redactor: prentice::domain::text::Redactor::new(Vec::new()).into(),
             scratch: self.dir.path().join("work"),
             method: Method::Copy,
@@ -216,6 +220,7 @@ struct Here {
     store: Arc<dyn Store>,
     worker: Arc<Worker>,
     steps: Arc<At>,
+    clock: Arc<Looked>,
 }
 
 impl Here {
@@ -225,10 +230,11 @@ impl Here {
             false => tempfile::tempdir().unwrap(),
         };
         let data: PathBuf = dir.path().join("data");
-        let clock: Arc<dyn Clock> = Arc::new(Looked {
+        let looked = Arc::new(Looked {
             now: AtomicI64::new(1_795_184_405_000),
             by_millis: clock_by_millis,
         });
+        let clock: Arc<dyn Clock> = Arc::clone(&looked) as _;
         let steps = Arc::new(steps);
         let store = open(&data, Arc::clone(&clock), Arc::clone(&steps) as _).await;
         let store = store.unwrap();
@@ -248,7 +254,45 @@ impl Here {
             store,
             worker,
             steps,
+            clock: looked,
         }
+    }
+
+    /// Serves with so many slots in all and for each repository, while something is done.
+    async fn serving(
+        &self,
+        (slots, per_repo): (usize, usize),
+        meanwhile: impl Future<Output = ()>,
+    ) {
+        let room = Room {
+            slots,
+            per_repo,
+            grace: Duration::from_secs(1),
+        };
+        let stop = CancellationToken::new();
+        let (worker, stopping) = (Arc::clone(&self.worker), stop.clone());
+        let serving = tokio::spawn(async move { worker.serve(room, &stopping, &|_| {}).await });
+        let done = tokio::time::timeout(LONGEST, meanwhile).await;
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+        done.expect("it hangs");
+    }
+
+    /// Waits until the status comment on an issue says this; all of it.
+    async fn says(&self, issue: i64, words: &str) -> String {
+        loop {
+            let said = self.status(issue);
+            if said.contains(words) {
+                return said;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn status(&self, issue: i64) -> String {
+        let world = self.fake.forge.world();
+        let of = world.comments.iter().find(|comment| comment.issue == issue);
+        of.map_or(String::new(), |comment| comment.body.clone())
     }
 
     async fn request(&self, number: i64) -> InputId {
@@ -339,6 +383,28 @@ fn new_task(number: i64) -> NewTask {
         unaccepted: false,
         unshown: false,
     }
+}
+
+/// A task of this title in a store where nobody works.
+pub(crate) async fn a_task(store: &Arc<dyn Store>, title: &str) -> TaskId {
+    let mut new = new_task(1);
+    new.brief.title = title.to_owned();
+    let request = Arrival::Request(Box::new(new.clone()));
+    let input = store.deliver(request, None).await.unwrap().input;
+    let made = store.create(
+        input,
+        Box::new(move |task| {
+            let at = Time(1_795_184_405_000);
+            let note = "requested by dana".to_owned();
+            let event = None;
+            prentice::store::Decision {
+                task: new.proposed(task, format!("agent/{}", task.0), at),
+                journal: vec![JournalLine { at, event, note }],
+                effects: Vec::new(),
+            }
+        }),
+    );
+    made.await.unwrap().task.id
 }
 
 fn stopped() -> Event {
@@ -475,4 +541,52 @@ async fn a_job_whose_lease_cannot_be_renewed_is_given_up_at_its_end() {
     // Nobody said that it ended: whoever starts next takes it over.
     let state = here.job(JobKind::Run).await;
     assert!(matches!(state, JobState::Claimed { .. }), "{state:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_at_work_is_shown_again_before_its_promise_lapses() {
+    let patience = Patience {
+        heartbeat: Duration::from_millis(20),
+        lost_after: Duration::from_secs(7200),
+    };
+    let here = Here::new(BenchIs::Never, patience, 0, At::default()).await;
+    here.request(1).await;
+    let later = |secs: i64| here.clock.now.fetch_add(secs * 1000, Ordering::SeqCst);
+    here.serving((1, 1), async {
+        let first = here.says(1, "**Agent task: running**").await;
+        assert!(first.contains("Next update by 14:35 UTC"), "{first}");
+        // Nothing happens to the task. Just short of ten minutes, its comment stays as it is.
+        later(599);
+        let other = here.request(2).await;
+        here.says(2, "In line").await;
+        assert_eq!(here.status(1), first);
+        later(62);
+        here.request(3).await;
+        here.says(1, "Next update by 14:46 UTC").await;
+        assert!(here.store.outcome(other).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_in_line_says_what_it_waits_for() {
+    for (room, words) in [
+        (
+            (1, 2),
+            "In line: 1st of 1. Waiting for: a free slot (1 of 1 busy).",
+        ),
+        (
+            (2, 1),
+            "In line: 1st of 1. Waiting for: another task of this repository to end (1 at work, limit 1).",
+        ),
+    ] {
+        let here = Here::new(BenchIs::Never, PATIENT, 0, At::default()).await;
+        here.request(1).await;
+        here.serving(room, async {
+            here.says(1, "**Agent task: running**").await;
+            here.request(2).await;
+            here.says(2, words).await;
+        })
+        .await;
+    }
 }

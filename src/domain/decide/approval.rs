@@ -26,16 +26,9 @@ pub fn asked_now(task: &Task, of: &ApprovalOf) -> Vec<String> {
             };
             let mut asked = vec![format!("r{}", revision.number)];
             let causes: BTreeSet<Cause> = revision.open_asks().map(Finding::cause).collect();
-            asked.extend(causes.into_iter().map(|cause| cause_word(cause).to_owned()));
+            asked.extend(causes.into_iter().map(|cause| cause.word().to_owned()));
             asked
         }
-    }
-}
-
-pub(super) fn cause_word(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Scope => "scope",
-        Cause::Deps => "deps",
     }
 }
 
@@ -45,7 +38,7 @@ pub(super) fn granted_by(
     of: &ApprovalOf,
     target: Option<&Target>,
 ) -> Option<Vec<Cause>> {
-    let all = vec![Cause::Scope, Cause::Deps];
+    let all = Cause::ALL.to_vec();
     let Some(target) = target else {
         return Some(all);
     };
@@ -73,6 +66,7 @@ pub(super) fn granted_by(
                     .then_some(all),
                 Target::Scope => asks(Cause::Scope).then_some(vec![Cause::Scope]),
                 Target::Deps => asks(Cause::Deps).then_some(vec![Cause::Deps]),
+                Target::Ci => asks(Cause::Ci).then_some(vec![Cause::Ci]),
                 Target::Brief { .. } | Target::Round => None,
             }
         }
@@ -183,6 +177,10 @@ impl Next<'_> {
         }
         match of {
             ApprovalOf::Brief { .. } => self.end(Ending::Rejected, by, reason.clone()),
+            // Whatever the agent did instead would be pushed by the same way.
+            ApprovalOf::Result if target == Some(&Target::Ci) => {
+                self.end(Ending::Rejected, by, reason.clone())
+            }
             ApprovalOf::Round { .. } => match self.task.pull.clone() {
                 Some(pull) => self.review(pull.head, None, None),
                 None => self.end(Ending::Rejected, by, reason.clone()),

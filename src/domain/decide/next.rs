@@ -11,9 +11,10 @@ use crate::domain::effect::Effect;
 use crate::domain::event::{RunOutcome, Timer};
 use crate::domain::gates::{Outcome, outcome};
 use crate::domain::ident::{CommitId, Time};
+use crate::domain::settings::OnVerifyFail;
 use crate::domain::task::{
-    About, ApprovalOf, Closing, Ending, Failure, Note, NoteKind, Outstanding, Question, Revision,
-    RunResult, Stage, Step, Task, Waiting,
+    About, ApprovalOf, Closing, Ending, Failure, FailureClass, Note, NoteKind, Outstanding,
+    Question, Revision, RunResult, Stage, Step, Task, Waiting,
 };
 
 /// A task that is copied when it is first changed: most of what happens changes nothing.
@@ -338,10 +339,18 @@ impl<'a> Next<'a> {
             granted: std::collections::BTreeSet::new(),
             theirs: false,
         });
-        if let Some(failure) = verdict(result) {
-            return self.fail(failure);
-        }
         let gates = outcome(&result.findings);
+        if let Some(failure) = verdict(result) {
+            // Only where there are drafts, and where nothing but a check is in the way.
+            let is_shown = failure.class == FailureClass::Verify
+                && gates == Outcome::Pass
+                && self.task.settings.pull.on_verify_fail == OnVerifyFail::Draft
+                && self.task.issue.repository_id.is_some();
+            return match is_shown {
+                true => self.publish(number),
+                false => self.fail(failure),
+            };
+        }
         if gates == Outcome::Ask {
             self.ask_person(Stage::AwaitingApproval {
                 of: ApprovalOf::Result,

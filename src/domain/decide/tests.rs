@@ -94,6 +94,7 @@ fn result(evidence: Vec<CheckEvidence>, findings: Vec<Finding>) -> RunResult {
         evidence,
         findings,
         claims: Claims::default(),
+        exposure: None,
         by_hand: None,
         droppings: Vec::new(),
         facts: RunFacts::default(),
@@ -213,7 +214,7 @@ fn a_check_of_a_head_that_is_not_there_any_more_moves_nothing() {
 fn what_was_seen_of_a_persons_commit_replaces_all_that_was_known_of_ours() {
     let mut task = asking();
     let revision = task.revision.as_mut().unwrap();
-    revision.granted = [Cause::Scope, Cause::Deps].into();
+    revision.granted = Cause::ALL.into();
     let ours = revision.result.head.clone();
     task.stage = Stage::InReview {
         head: commit('c'),

@@ -227,6 +227,8 @@ pub enum Gate {
     Secrets,
     /// Tests removed or weakened.
     Tests,
+    /// Workflows with secrets that a push would run.
+    Exposure,
 }
 
 /// What a gate says.
@@ -245,10 +247,27 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// Everything but dependencies.
+    /// Everything but the others.
     Scope,
     /// Manifests and lockfiles.
     Deps,
+    /// Workflows that a push would run with the repository's secrets.
+    Ci,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Scope, Self::Deps, Self::Ci];
+
+    /// What `approve` and `reject` call it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scope => "scope",
+            Self::Deps => "deps",
+            Self::Ci => "ci",
+        }
+    }
 }
 
 /// One thing that a gate found. A gate that found nothing passes.
@@ -272,6 +291,7 @@ impl Finding {
     pub fn cause(&self) -> Cause {
         match self.gate {
             Gate::Dependencies => Cause::Deps,
+            Gate::Exposure => Cause::Ci,
             Gate::Paths
             | Gate::Protected
             | Gate::Sensitive

@@ -11,7 +11,7 @@ use super::super::task::{
     About, ApprovalOf, Ending, Failure, FileStat, RunFacts, RunResult, Stage, Task, Unfinished,
 };
 use super::review::{Theirs, theirs};
-use super::{Voice, asked_name, cause_arg, current_result, open_causes, telling, unfinished};
+use super::{Voice, asked_name, current_result, open_causes, telling, unfinished};
 
 /// Version of the objects that `--json` prints. A key is never removed or given another meaning under the same number.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -226,14 +226,10 @@ fn asks_json(task: &Task, voice: &Voice) -> Value {
                 ApprovalOf::Result => {
                     let causes = open_causes(task);
                     if causes.len() > 1 {
-                        let each = causes
-                            .iter()
-                            .map(|cause| typed("approve", cause_arg(*cause)));
+                        let each = causes.iter().map(|cause| typed("approve", cause.word()));
                         commands.extend(each);
                     }
-                    let each = causes
-                        .iter()
-                        .map(|cause| typed("reject", cause_arg(*cause)));
+                    let each = causes.iter().map(|cause| typed("reject", cause.word()));
                     commands.extend(each);
                     let head = task
                         .revision
@@ -322,7 +318,7 @@ fn check_json(check: &CheckEvidence, log_path: LogPath<'_>) -> Value {
 
 /// Every gate, in the order of its kind: what it found, or that it passes.
 fn gates_json(findings: &[Finding]) -> Vec<Value> {
-    const ALL: [Gate; 11] = [
+    const ALL: [Gate; 12] = [
         Gate::Paths,
         Gate::Protected,
         Gate::Sensitive,
@@ -334,6 +330,7 @@ fn gates_json(findings: &[Finding]) -> Vec<Value> {
         Gate::Git,
         Gate::Secrets,
         Gate::Tests,
+        Gate::Exposure,
     ];
     let row = |gate: Gate, finding: Option<&Finding>| {
         let path = finding.and_then(|finding| finding.path.as_ref());

@@ -171,18 +171,7 @@ fn open_causes(task: &Task) -> Vec<Cause> {
             .as_ref()
             .is_some_and(|revision| revision.open_asks().any(|ask| ask.cause() == *cause))
     };
-    [Cause::Scope, Cause::Deps]
-        .into_iter()
-        .filter(open)
-        .collect()
-}
-
-/// What `approve` and `reject` call a cause.
-fn cause_arg(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Scope => "scope",
-        Cause::Deps => "deps",
-    }
+    Cause::ALL.into_iter().filter(open).collect()
 }
 
 /// The result of the run that the task is at; an older one would be another run's evidence.
@@ -284,7 +273,8 @@ fn verdict_cell(check: &CheckEvidence) -> String {
 }
 
 /// How a command ended, in the fewest words.
-fn exit_words(exit: &Exit) -> String {
+#[must_use]
+pub fn exit_words(exit: &Exit) -> String {
     match exit {
         Exit::Code { code } => code.to_string(),
         Exit::Signal { signal } => format!("signal {signal}"),

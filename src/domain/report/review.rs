@@ -55,7 +55,9 @@ pub(super) fn review(page: &mut Page, task: &Task, voice: &Voice) {
     match theirs(task) {
         None => {
             let open = open_criteria(task, result);
-            let state = if open.is_empty() {
+            let state = if verdict(result).is_some() {
+                "is up as a draft, **not verified**"
+            } else if open.is_empty() {
                 "is ready to judge"
             } else {
                 "is up but **not complete**"

@@ -15,8 +15,8 @@ use super::stopped::{ended, failed};
 use super::table::evidence_table;
 use super::turn::closing;
 use super::{
-    Page, Voice, cause_arg, chars, checks_origin, count, finding_line, line, open_causes, required,
-    rounds, size, span, unfinished,
+    Page, Voice, chars, checks_origin, count, finding_line, line, open_causes, required, rounds,
+    size, span, unfinished,
 };
 
 /// Most characters of a status comment.
@@ -346,15 +346,16 @@ fn awaiting(page: &mut Page, task: &Task, of: &ApprovalOf, voice: &Voice) {
                 for cause in &causes {
                     ways.push(format!(
                         "- {} grants {} alone.",
-                        voice.say("approve", cause_arg(*cause), task.id),
+                        voice.say("approve", cause.word(), task.id),
                         cause_words(*cause)
                     ));
                 }
             }
-            for cause in &causes {
+            // No other work would be pushed without those workflows.
+            for cause in causes.iter().filter(|cause| **cause != Cause::Ci) {
                 ways.push(format!(
                     "- {} has the agent find a way without {}.",
-                    voice.say("reject", cause_arg(*cause), task.id),
+                    voice.say("reject", cause.word(), task.id),
                     cause_words(*cause)
                 ));
             }
@@ -372,6 +373,7 @@ fn cause_words(cause: Cause) -> &'static str {
     match cause {
         Cause::Scope => "what is outside the ordinary scope",
         Cause::Deps => "the dependency changes",
+        Cause::Ci => "the run of those workflows",
     }
 }
 

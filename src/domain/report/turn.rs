@@ -2,7 +2,7 @@
 //! short comment that notifies a person when their turn begins.
 
 use super::super::ident::Time;
-use super::super::settings::Mention;
+use super::super::settings::{Mention, Progress};
 use super::super::task::{About, ApprovalOf, FailureClass, Question, Stage, Task, Waiting};
 use super::review::theirs;
 use super::{Voice, asked_name, count, line, span};
@@ -82,7 +82,8 @@ pub(super) fn closing(task: &Task, now: Time, voice: &Voice) -> String {
     let turn = turn(task, voice).unwrap_or_else(|| "Nothing needed from you.".to_owned());
     let mut foot = Vec::new();
     let moves_by_itself = task.outstanding().is_some() && !task.is_final();
-    if moves_by_itself {
+    // Where the repository wants no progress shown, no edit comes until something else is true.
+    if moves_by_itself && task.settings.messages.progress == Progress::Sticky {
         foot.push(format!(
             "Next update by {} UTC",
             now.plus_secs(PROMISE_SECS).clock()

@@ -18,6 +18,13 @@ pub enum Refereeing<'a> {
         /// How many.
         before: u64,
     },
+    /// Nobody asked, and as many as may be were judged unasked within an hour.
+    Later {
+        /// When it may be begun.
+        at: Time,
+        /// How many in an hour.
+        per_hour: u32,
+    },
     /// It runs.
     Running {
         /// Since when.
@@ -44,8 +51,8 @@ pub struct Asked<'a> {
     pub head: &'a str,
     /// The branch that it is to be merged into.
     pub base_branch: &'a str,
-    /// Who asked.
-    pub asker: &'a str,
+    /// Who asked; `None` = the repository wants it judged unasked.
+    pub asker: Option<&'a str>,
     /// What commands begin with.
     pub prefix: &'a str,
     /// The file of rules; `None` = the repository has none.
@@ -58,10 +65,11 @@ pub fn verdict(asked: &Asked<'_>, how: Refereeing<'_>) -> String {
     let head = asked.head.get(..7).unwrap_or(asked.head);
     let mut page = Page::of(VERDICT_MAX);
     let title = |word: &str| {
-        format!(
-            "**Referee: {word}** · commit `{head}` · asked for by {}",
-            line(asked.asker, 60)
-        )
+        let why = match asked.asker {
+            Some(asker) => format!("asked for by {}", line(asker, 60)),
+            None => "unasked, as this repository wants (`[trigger] verify`)".to_owned(),
+        };
+        format!("**Referee: {word}** · commit `{head}` · {why}")
     };
     match how {
         Refereeing::Queued { before } => {
@@ -77,6 +85,16 @@ pub fn verdict(asked: &Asked<'_>, how: Refereeing<'_>) -> String {
                     )
                 ),
             });
+        }
+        Refereeing::Later { at, per_hour } => {
+            page.add(&title("in line"));
+            page.add(&format!(
+                "Not begun before {} UTC: {} in an hour run unasked (`[trigger] verify_per_hour`). `{} verify` runs it \
+                 now.",
+                at.clock(),
+                per_hour,
+                asked.prefix
+            ));
         }
         Refereeing::Running { since } => {
             page.add(&title("running"));

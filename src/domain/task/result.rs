@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::evidence::CheckEvidence;
 use super::super::gates::{Cause, Finding, Outcome};
-use super::super::ident::{CommitId, RepoPath};
+use super::super::ident::{CommitId, Digest, RepoPath};
 
 /// A result with its evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,6 +75,9 @@ pub struct RunResult {
     pub claims: Claims,
     /// Droppings of tools that were left out.
     pub droppings: Vec<RepoPath>,
+    /// Of the workflows that a push would run with secrets, where that is asked about.
+    #[serde(default)]
+    pub exposure: Option<Digest>,
     /// What is left for a person to apply, since only a person may publish it.
     #[serde(default)]
     pub by_hand: Option<ByHand>,

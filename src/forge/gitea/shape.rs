@@ -18,6 +18,8 @@ pub(super) struct RawUser {
     pub(super) id: i64,
     #[serde(deserialize_with = "lax")]
     pub(super) login: String,
+    #[serde(deserialize_with = "lax")]
+    email: String,
 }
 
 impl RawUser {
@@ -33,6 +35,7 @@ impl RawUser {
             id: self.id,
             login: self.login,
             kind,
+            address: (!self.email.is_empty()).then_some(self.email),
         })
     }
 }
@@ -345,6 +348,7 @@ mod tests {
         let user = |id| RawUser {
             id,
             login: "x".to_owned(),
+            email: String::new(),
         };
         assert_eq!(user(-1).account(), None);
         assert_eq!(user(-2).account().unwrap().kind, ActorKind::Bot);

@@ -184,6 +184,27 @@ impl Show {
     }
 
     /// The number of the repository's label `name`, made where there is none.
+    async fn put_label(&self, number: i64, label: &str) -> Result<(), Error> {
+        let id = self.label_id(label).await?;
+        let text = number.to_string();
+        let path = ["issues", text.as_str(), "labels"];
+        let what = format!("labelling #{number}");
+        let body = json!({ "labels": [id] });
+        let answer = self
+            .repo
+            .write(Method::POST, &path, body, &[200], what)
+            .await?;
+        // A label that was deleted this moment is left out in silence.
+        let there: Vec<RawLabel> = answer.list()?;
+        match there.iter().any(|one| one.name == label) {
+            true => Ok(()),
+            false => Err(Error::Retry {
+                after_secs: None,
+                why: format!("the label `{label}` is not on #{number}"),
+            }),
+        }
+    }
+
     async fn label_id(&self, name: &str) -> Result<i64, Error> {
         let call = Call::new(Method::GET, ["labels"], "labels of the repository");
         let is = |label: &RawLabel| label.name == name;
@@ -198,7 +219,7 @@ impl Show {
             false => COLOUR_WORKS,
         };
         let body = json!({
-            "name": name, "color": colour, "description": "Where the agent's task stands; set by the bot.",
+            "name": name, "color": colour, "description": "Set by the agent's bot.",
         });
         let what = format!("making the label `{name}`");
         let answer = self
@@ -267,27 +288,25 @@ impl Forge for Show {
         if let Some(label) = label
             && !there.iter().any(wanted)
         {
-            let id = self.label_id(label).await?;
-            let number = place.issue.to_string();
-            let path = ["issues", number.as_str(), "labels"];
-            let what = format!("labelling issue #{}", place.issue);
-            let body = json!({ "labels": [id] });
-            let answer = self
-                .repo
-                .write(Method::POST, &path, body, &[200], what)
-                .await?;
-            // A label that was deleted this moment is left out in silence.
-            if !answer.list::<RawLabel>()?.iter().any(wanted) {
-                return Err(Error::Retry {
-                    after_secs: None,
-                    why: format!("the label `{label}` is not on issue #{}", place.issue),
-                });
-            }
+            self.put_label(place.issue, label).await?;
         }
         let others = there
             .iter()
             .filter(|one| one.name.starts_with(prefix) && !wanted(one));
         self.take_off(place.issue, others).await
+    }
+
+    async fn label_pull(&self, place: Place, labels: &[String]) -> Result<(), Error> {
+        let Some(found) = self.find(place).await? else {
+            return Ok(());
+        };
+        let there = self.issue_labels(found.number).await?;
+        for label in labels {
+            if !there.iter().any(|one| one.name == *label) {
+                self.put_label(found.number, label).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn set_check(&self, _place: Place, check: &CheckReport) -> Result<(), Error> {

@@ -84,6 +84,23 @@ impl Forge for Shown {
             .await
     }
 
+    async fn label_pull(&self, place: Place, labels: &[String]) -> Result<(), Error> {
+        let Some(found) = self.repo.find_pull(place).await? else {
+            return Ok(());
+        };
+        let line = self.repo.line().await?;
+        let there = self.labels(&line, found.number).await?;
+        let missing: Vec<&str> = labels
+            .iter()
+            .map(String::as_str)
+            .filter(|label| !there.iter().any(|one| one == label))
+            .collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => self.put(&line, found.number, &missing).await,
+        }
+    }
+
     async fn ensure_label(&self, place: Place, label: Option<&str>) -> Result<(), Error> {
         let number = place.issue;
         let prefix = label
@@ -95,12 +112,7 @@ impl Forge for Shown {
         if let Some(label) = label
             && !there.iter().any(|one| one == label)
         {
-            let what = format!("the label `{label}` on #{number}");
-            let ask = labelling(&what);
-            let path = self.repo.at(&format!("/issues/{number}/labels"));
-            let body = json!({ "labels": [label] });
-            line.write(Method::Post, &path, Some(&body), 200, ask)
-                .await?;
+            self.put(&line, number, &[label]).await?;
         }
         for old in there {
             if old.starts_with(prefix) && Some(old.as_str()) != label {
@@ -354,6 +366,16 @@ impl Shown {
         };
         let there: Vec<wire::Label> = line.list(&path, None, ask).await?;
         Ok(there.into_iter().filter_map(wire::Label::name).collect())
+    }
+
+    async fn put(&self, line: &Line, number: i64, labels: &[&str]) -> Result<(), Error> {
+        let what = format!("the label `{}` on #{number}", labels.join("`, `"));
+        let ask = labelling(&what);
+        let path = self.repo.at(&format!("/issues/{number}/labels"));
+        let body = json!({ "labels": labels });
+        line.write(Method::Post, &path, Some(&body), 200, ask)
+            .await
+            .map(|_| ())
     }
 
     async fn unlabel(&self, line: &Line, number: i64, label: &str) -> Result<(), Error> {

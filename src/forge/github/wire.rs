@@ -49,6 +49,7 @@ impl User {
             id: self.id,
             login: self.login,
             kind,
+            address: None,
         })
     }
 

@@ -57,7 +57,7 @@ async fn a_delivery_for_another_repository_changes_nothing_and_a_deleted_or_lock
 async fn a_file_with_mistakes_is_told_once_with_line_and_column_and_a_missing_one_as_missing() {
     let name = "a_file_with_mistakes";
     let text = "version = 1\n[[verify]]\nname = \"tests\"\nrunn = \"sh test.sh\"\n";
-    let Some(world) = World::with(name, Hears::Hooks, text, AGENT).await else {
+    let Some(world) = World::governed(name, Hears::Hooks, text, AGENT).await else {
         return;
     };
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
@@ -209,7 +209,7 @@ async fn a_token_that_is_taken_back_or_too_weak_is_named_with_what_to_renew() {
     world.serve(AGENT).await;
     world
         .until("it is told", 60, async || {
-            let said = world.says(&["tasks", "show", "T-1"]);
+            let said = world.prentice(&["tasks", "show", "T-1"]);
             said.contains("Class: forge. Not permitted: ") && said.contains("grant it in ")
         })
         .await;
@@ -252,7 +252,7 @@ async fn a_stranger_s_flood_of_labelled_issues_shows_five_and_the_rest_is_only_i
     world.gitea.collaborator(&world.repo, &eve, "read").await;
     world.serve(AGENT).await;
     let list = || -> Value {
-        let said = world.says(&["--json", "tasks", "list"]);
+        let said = world.prentice(&["--json", "tasks", "list"]);
         serde_json::from_str(&said).unwrap()
     };
     world

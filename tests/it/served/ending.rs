@@ -15,7 +15,7 @@ async fn branches(world: &World) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_review_counts_only_as_the_right_of_its_author_and_its_commit_allow() {
     let name = "a_review_counts_only_as_the_right";
-    let Some(world) = World::with(name, Hears::Hooks, FILE, SHOWS).await else {
+    let Some(world) = World::governed(name, Hears::Hooks, FILE, SHOWS).await else {
         return;
     };
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
@@ -205,7 +205,7 @@ async fn a_person_s_commit_is_judged_anew_and_never_overwritten() {
 async fn closed_by_a_bot_it_fails_and_nothing_is_deleted() {
     let name = "closed_by_a_bot";
     let text = format!("{FILE}[trigger]\nignore_users = [\"site\"]\n");
-    let Some(world) = World::with(name, Hears::Hooks, &text, AGENT).await else {
+    let Some(world) = World::governed(name, Hears::Hooks, &text, AGENT).await else {
         return;
     };
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
@@ -229,7 +229,7 @@ async fn closed_by_a_bot_it_fails_and_nothing_is_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reopened_within_its_grace_it_is_in_review_again() {
     let name = "reopened_within_its_grace";
-    let Some(world) = World::with(name, Hears::Hooks, PATIENT, AGENT).await else {
+    let Some(world) = World::governed(name, Hears::Hooks, PATIENT, AGENT).await else {
         return;
     };
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
@@ -298,7 +298,7 @@ async fn in_review_neither_label_nor_closed_issue_change_anything_and_before_it_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_about_the_brief_is_no_edit_of_the_issue() {
-    let Some(world) = World::with("an_answer_about_the_brief", Hears::Hooks, FILE, SHOWS).await
+    let Some(world) = World::governed("an_answer_about_the_brief", Hears::Hooks, FILE, SHOWS).await
     else {
         return;
     };
@@ -458,7 +458,7 @@ async fn in_an_archived_repository_or_without_its_right_it_fails_and_tasks_says_
     let failed = async |world: &World, words: &str| {
         world
             .until(words, 40, async || {
-                let said = world.says(&["tasks", "show", "T-1"]);
+                let said = world.prentice(&["tasks", "show", "T-1"]);
                 said.contains(words) && said.contains("forge")
             })
             .await;

@@ -66,6 +66,8 @@ async fn a_label_becomes_a_pull_request_with_evidence_that_a_person_merges() {
         .await;
     let labels = world.gitea.labels(&world.repo, issue).await;
     assert_eq!(labels, ["agent", "agent:needs-review"]);
+    let number = pull["number"].as_i64().unwrap();
+    assert_eq!(world.gitea.labels(&world.repo, number).await, ["agent-pr"]);
 
     // An approval of the one who asked, who is alone here, marks it as ready.
     let number = pull["number"].as_i64().unwrap();

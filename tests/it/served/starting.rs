@@ -202,7 +202,7 @@ async fn a_command_that_differs_from_its_delivery_does_not_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trusted_comments_are_part_of_the_brief_and_others_are_counted() {
     let name = "trusted_comments_are_part_of_the_brief";
-    let Some(world) = World::with(name, Hears::Hooks, FILE, SHOWS).await else {
+    let Some(world) = World::governed(name, Hears::Hooks, FILE, SHOWS).await else {
         return;
     };
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
@@ -254,7 +254,7 @@ async fn trusted_comments_are_part_of_the_brief_and_others_are_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_before_the_start_is_proposed_again_and_a_label_taken_off_stops_a_run() {
     let name = "an_edit_before_the_start";
-    let Some(world) = World::with(name, Hears::Hooks, FILE, SLOW).await else {
+    let Some(world) = World::governed(name, Hears::Hooks, FILE, SLOW).await else {
         return;
     };
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
@@ -277,7 +277,7 @@ async fn an_edit_before_the_start_is_proposed_again_and_a_label_taken_off_stops_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawal_is_an_entry_by_a_permitted_person_and_never_absence() {
     let name = "a_withdrawal_is_an_entry";
-    let Some(mut world) = World::with(name, Hears::Hooks, FILE, SLOW).await else {
+    let Some(mut world) = World::governed(name, Hears::Hooks, FILE, SLOW).await else {
         return;
     };
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -99,3 +99,73 @@ async fn a_stranger_s_fork_is_judged_by_our_rules_and_the_stranger_cannot_ask() 
     let comment = world.by_bot(pull, "note=verify").await.remove(0);
     assert!(comment.contains("`sh test.sh`"), "{comment}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_push_is_judged_unasked_where_the_repository_wants_that() {
+    let keys = Keys {
+        repository: "[trigger]\nverify = \"all\"\nverify_per_hour = 2",
+        server: "[policy]\nverify_max = \"all\"",
+        ..Keys::default()
+    };
+    let name = "each_push_is_judged_unasked";
+    let Some(world) = World::with(name, Hears::Hooks, keys).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    gitea.file(owner, repo, "break", "answer.txt", "41\n").await;
+    let pull = gitea.pull(owner, repo, "break", "break").await;
+    let judged = async |word: &'static str| {
+        let sha = world.head(pull).await;
+        let what = format!("{sha} is {word}");
+        world
+            .until(&what, 60, async || says(&world, pull, word, &sha).await)
+            .await;
+    };
+    judged("not verified").await;
+    let told = world.by_bot(pull, "note=verify").await.remove(0);
+    assert!(
+        told.contains("unasked, as this repository wants (`[trigger] verify`)"),
+        "{told}"
+    );
+    world.change(owner, "break", "answer.txt", "42\n").await;
+    judged("verified").await;
+    // More than may be: it is said when, and asking does not wait.
+    world.change(owner, "break", "answer.txt", "43\n").await;
+    judged("in line").await;
+    let told = world.by_bot(pull, "note=verify").await.remove(0);
+    assert!(
+        told.contains("2 in an hour run unasked (`[trigger] verify_per_hour`)"),
+        "{told}"
+    );
+    gitea.comment(owner, repo, pull, "/agent verify").await;
+    judged("not verified").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_on_a_pull_request_has_it_judged_where_one_with_write_put_it_and_starts_no_task() {
+    let keys = Keys {
+        repository: "[trigger]\nverify = \"label\"",
+        ..Keys::default()
+    };
+    let name = "a_label_on_a_pull_request";
+    let Some(world) = World::with(name, Hears::Hooks, keys).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let lee = gitea.user("lee").await;
+    gitea.collaborator(repo, &lee, "read").await;
+    gitea.file(owner, repo, "fix", "answer.txt", "42\n").await;
+    gitea.file(owner, repo, "other", "answer.txt", "42\n").await;
+    let unlabelled = gitea.pull(owner, repo, "other", "other").await;
+    let pull = gitea.pull(owner, repo, "fix", "fix").await;
+    gitea.label(owner, repo, pull, &["agent"]).await;
+    let sha = world.head(pull).await;
+    world
+        .until("it is judged", 60, async || {
+            says(&world, pull, "verified", &sha).await
+        })
+        .await;
+    assert_eq!(world.by_bot(pull, "task=").await, [""; 0]);
+    assert_eq!(world.by_bot(unlabelled, "").await, [""; 0]);
+    assert_eq!(world.prentice(&["tasks", "list"]).matches("T-").count(), 0);
+}

@@ -11,6 +11,7 @@ conformance! { sqlite: super::super::World::sqlite();
     a_note_is_found_again_and_replaced
     the_referee_takes_the_oldest_question_and_answers_it_once
     a_newer_question_takes_the_place_of_the_older
+    what_nobody_asked_for_is_judged_so_often_in_an_hour_and_the_newest_head_of_each
 }
 
 fn repository(id: i64) -> RepositoryKey {
@@ -119,7 +120,7 @@ fn question(w: &World, pull: i64, digit: char) -> Question {
         pull,
         head: digit.to_string().repeat(40).parse().unwrap(),
         base_branch: "main".to_owned(),
-        asker: "dana".to_owned(),
+        asker: Some("dana".to_owned()),
         asked_at: prentice::store::Clock::now(w.clock.as_ref()),
     }
 }
@@ -159,4 +160,49 @@ async fn a_newer_question_takes_the_place_of_the_older(w: World) {
     let new = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!(new.question.head, question(&w, 1, 'b').head);
     assert_eq!(new.attempts, 1);
+}
+
+/// One that nobody asked for.
+fn unasked(w: &World, pull: i64, digit: char) -> Question {
+    Question {
+        asker: None,
+        ..question(w, pull, digit)
+    }
+}
+
+async fn what_nobody_asked_for_is_judged_so_often_in_an_hour_and_the_newest_head_of_each(w: World) {
+    let store = w.open().await;
+    let now = || prentice::store::Clock::now(w.clock.as_ref());
+    let first = now();
+    let judge = async |pull, digit| {
+        let judged = store.judge_unasked(unasked(&w, pull, digit), 2).await;
+        judged.unwrap()
+    };
+    let begin = async || {
+        let begun = store.begin_verdict().await.unwrap();
+        begun.map(|begun| (begun.question.pull, begun.question.asker))
+    };
+    assert_eq!(judge(1, 'a').await, Some(first));
+    assert_eq!(
+        judge(1, 'a').await,
+        None,
+        "the same head is not judged again"
+    );
+    // A newer head of one that waits takes its turn.
+    assert_eq!(judge(1, 'b').await, Some(first));
+    w.clock.pass(60);
+    assert_eq!(judge(2, 'a').await, Some(now()));
+    w.clock.pass(60);
+    // Full: the third waits for the first to be an hour old, the fourth for the second.
+    assert_eq!(judge(3, 'a').await, Some(first.plus_secs(3600)));
+    assert_eq!(judge(4, 'a').await, Some(first.plus_secs(3660)));
+    assert_eq!(begin().await, Some((1, None)));
+    assert_eq!(begin().await, Some((2, None)));
+    assert_eq!(begin().await, None);
+    // What a person asks for does not wait.
+    store.ask_verdict(question(&w, 3, 'a')).await.unwrap();
+    assert_eq!(begin().await, Some((3, Some("dana".to_owned()))));
+    assert_eq!(begin().await, None);
+    w.clock.pass(3600);
+    assert_eq!(begin().await, Some((4, None)));
 }
