@@ -13,6 +13,7 @@ mod comments;
 mod pulls;
 mod referee;
 mod start;
+mod words;
 
 pub(crate) use referee::show_verdict;
 
@@ -22,10 +23,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::act;
-use crate::domain::brief::{self, Brief, BriefError};
 use crate::domain::event::Event;
 use crate::domain::ident::{CommitId, RepoPath, TaskId, Time};
-use crate::domain::policy::{Actor, ActorKind, Rules};
+use crate::domain::policy::{Actor, ActorKind, Right, Rules, SelfApproval};
 use crate::domain::report::Voice;
 use crate::domain::settings::Settings;
 use crate::domain::task::{AgentSpec, Task};
@@ -93,6 +93,16 @@ pub enum Trouble {
     /// This machine.
     #[error("{0}")]
     Host(String),
+    /// The only proof of a stranger's words is a delivery that may still be under way. No trouble at all.
+    #[error(
+        "what proves the words of #{number} may still come; it is looked at again in {after:?}"
+    )]
+    NotYet {
+        /// The issue.
+        number: i64,
+        /// When it cannot come any more.
+        after: Duration,
+    },
     /// Nobody decided what was delivered in time.
     #[error("what {0} asks for was stored and not decided within 30 s; it is looked at again")]
     Undecided(String),
@@ -127,6 +137,7 @@ pub struct Intake {
     service: Arc<dyn Service>,
     desk: Arc<dyn Desk>,
     us: Account,
+    hears: bool,
 }
 
 /// How long a decision is waited for.
@@ -149,14 +160,14 @@ struct Scene<'a> {
 }
 
 impl Intake {
-    /// Over these ports; `us` is the account that writes.
+    /// Over these ports; `us` is the account that writes, `hears` whether deliveries of this forge can come.
     #[must_use]
     pub fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
+        (store, clock): (Arc<dyn Store>, Arc<dyn Clock>),
         service: Arc<dyn Service>,
         desk: Arc<dyn Desk>,
         us: Account,
+        hears: bool,
     ) -> Self {
         Self {
             store,
@@ -164,6 +175,7 @@ impl Intake {
             service,
             desk,
             us,
+            hears,
         }
     }
 
@@ -216,25 +228,36 @@ impl Intake {
         for entry in &entries {
             self.entry(scene, entry).await?;
         }
+        self.edited(scene).await?;
         self.comments(scene).await?;
         let Some(task) = self.live(scene).await? else {
             return Ok(());
         };
-        if let Ok(brief) = self.brief(scene, &task.settings)
-            && brief.digest != task.newest_text().digest
-        {
-            let event = Event::IssueEdited {
-                by: "somebody".to_owned(),
-                brief: Box::new(brief),
-            };
-            self.happened(task.id, event, None).await?;
-        }
         if !scene.thread.open {
             let closer = entries.iter().rev().find(|entry| entry.what == Did::Closed);
             let by = closer.and_then(|entry| entry.by.as_ref());
             let by = by.map_or("somebody", |by| by.login.as_str()).to_owned();
             self.happened(task.id, Event::IssueClosed { by }, None)
                 .await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the task what its issue says now. Before anybody's words about it are heard: they may accept a text that
+    /// is not there any more.
+    async fn edited(&self, scene: &Scene<'_>) -> Result<(), Trouble> {
+        let Some(task) = self.live(scene).await? else {
+            return Ok(());
+        };
+        if let Ok(brief) = self.brief(scene, &task.settings)
+            && !brief.is_of_same_issue_text(task.newest_text())
+        {
+            let brief = self.with_comments(scene, &task.settings, brief).await?;
+            let event = Event::IssueEdited {
+                by: "somebody".to_owned(),
+                brief: Box::new(brief),
+            };
+            self.happened(task.id, event, None).await?;
         }
         Ok(())
     }
@@ -311,43 +334,60 @@ impl Intake {
         })
     }
 
-    fn is_us(&self, account: Option<&Account>) -> bool {
-        account.is_some_and(|account| account.id == self.us.id)
+    /// Who may do what to a task, where it may be approved: whether its requester is alone is asked of the forge.
+    async fn rules_now(&self, scene: &Scene<'_>, task: Option<&Task>) -> Result<Rules, Trouble> {
+        Ok(match task {
+            None => scene.rules(),
+            Some(task) => scene.rules_of(task, self.others_may_approve(scene, task).await?),
+        })
     }
 
-    /// The issue's text as a brief.
-    fn brief(&self, scene: &Scene<'_>, settings: &Settings) -> Result<Brief, BriefError> {
-        let title: String = scene
-            .thread
-            .title
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
-        let text = format!("# {title}\n\n{}", scene.thread.body);
-        brief::parse(&text, settings.context.max_chars)
+    /// Whether somebody besides the requester may approve a task. Where the forge does not tell, somebody may.
+    async fn others_may_approve(&self, scene: &Scene<'_>, task: &Task) -> Result<bool, Trouble> {
+        let review = &task.settings.review;
+        let is_asked = review.requester_may_approve == SelfApproval::Auto;
+        if !is_asked || review.approve_min < Right::Write {
+            return Ok(true);
+        }
+        let writers = match scene.conversation.writers().await {
+            Ok(Some(writers)) => writers,
+            Ok(None) => return Ok(true),
+            Err(error @ (forge::Error::Retry { .. } | forge::Error::Auth { .. })) => {
+                return Err(error.into());
+            }
+            Err(_) => return Ok(true),
+        };
+        let programs = &task.settings.trigger.ignore_users;
+        Ok(writers.iter().any(|one| {
+            let is = |login: &String| one.login.eq_ignore_ascii_case(login);
+            let is_program = one.kind == ActorKind::Bot || programs.iter().any(is);
+            !is_program && one.id != self.us.id && !is(&task.requester)
+        }))
+    }
+
+    fn is_us(&self, account: Option<&Account>) -> bool {
+        account.is_some_and(|account| account.id == self.us.id)
     }
 }
 
 impl Scene<'_> {
-    /// Who may do what, for a task of this requester.
-    fn rules(&self, task: Option<&Task>) -> Rules {
-        let settings = task.map(|task| &task.settings);
-        let settings = settings.or(self.ground.as_ref().ok().map(|ground| &ground.settings));
-        let requester = task.map(|task| Actor {
+    /// Who may start a task.
+    fn rules(&self) -> Rules {
+        match &self.ground {
+            Ok(ground) => Rules::of(&ground.settings, None, true),
+            Err(_) => Rules::default(),
+        }
+    }
+
+    /// Who may do what to this task. `others`: somebody else could approve it.
+    fn rules_of(&self, task: &Task, others: bool) -> Rules {
+        let requester = Actor {
             login: task.requester.clone(),
             id: None,
             kind: ActorKind::Unknown,
             right: None,
-        });
-        let Some(settings) = settings else {
-            return Rules::default();
         };
-        // A person's own repository may have nobody else; of an organisation's that is not assumed.
-        let repository = &self.served.repository;
-        let owner = repository.name.split('/').next().unwrap_or_default();
-        let alone = task
-            .is_some_and(|task| repository.personal && task.requester.eq_ignore_ascii_case(owner));
-        Rules::of(settings, requester, !alone)
+        Rules::of(&task.settings, Some(requester), others)
     }
 
     fn act(&self, kind: ActKind, act: i64) -> ActKey {

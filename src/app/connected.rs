@@ -10,6 +10,8 @@ use crate::git::{Author, Signer};
 pub(super) struct Connected {
     pub(super) service: Arc<dyn Service>,
     pub(super) us: Account,
+    /// Its deliveries can come: there is a secret that they are signed with.
+    pub(super) hears: bool,
     /// Where addresses are that stand for an account, as `ID+LOGIN`.
     pub(super) noreply: Option<String>,
     /// Signs commits.

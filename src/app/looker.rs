@@ -9,11 +9,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::served::Forges;
+use crate::domain::event::Event;
 use crate::domain::ident::Time;
+use crate::domain::policy::Right;
+use crate::domain::task::{Stage, Task};
 use crate::forge::hook::{self, Hint, Read, Subject};
-use crate::forge::{Repository, Service};
+use crate::forge::{self, Repository, Service};
 use crate::intake::{Intake, Served, Trouble};
-use crate::store::{Clock, CommitError, HookId, RepositoryKey, Store, StoredHook};
+use crate::store::{
+    Arrival, Clock, CommitError, HookId, RepositoryKey, Store, StoredHook, TaskFilter,
+};
 
 /// How far behind its cursor a sweep reads: the forge's clock is not ours.
 const OVERLAP_SECS: u64 = 300;
@@ -45,12 +50,32 @@ pub(super) struct Looker {
 /// What became of a delivery that says nothing about one issue.
 const READ_AGAIN: &str = "the repositories were read again";
 
+/// A repository of which only this is known; its adapter finds it by the id.
+fn by_id(id: i64, name: &str) -> Repository {
+    Repository {
+        id,
+        name: name.to_owned(),
+        default_branch: String::new(),
+        private: true,
+        archived: false,
+        personal: false,
+        clone_url: String::new(),
+        page: String::new(),
+        ours: None,
+    }
+}
+
+/// What became of one about a repository that we reach no more, or that is archived.
+const UNSERVED: &str = "its repository is not served any more";
+
 /// A look that is to be done.
 #[derive(Default)]
 struct Waiting {
     hints: Vec<(Hint, Time)>,
     hooks: Vec<HookId>,
     not_before: Option<Instant>,
+    /// What it waits for is a delivery: the next one ends the wait.
+    expects: bool,
     tries: u32,
 }
 
@@ -77,7 +102,13 @@ impl Looker {
             if let Err(why) = self.take_hooks(&mut waiting, &mut read).await {
                 tracing::error!(forge = self.name, %why, "deliveries were not read");
             }
-            self.start(&mut waiting, &mut looking, &mut busy);
+            for (repository, hooks) in self.start(&mut waiting, &mut looking, &mut busy) {
+                // Its cursor stays, so that everything is found once it is served again.
+                swept.remove(&repository);
+                for hook in hooks {
+                    self.settle(hook, Some(UNSERVED.to_owned())).await;
+                }
+            }
             self.looked(&waiting, &busy, &mut swept).await;
             // What is due already waits for another look to end, which wakes by itself.
             let now = Instant::now();
@@ -105,26 +136,29 @@ impl Looker {
         looking.abort_all();
     }
 
-    /// Starts the looks that are due, one for each repository.
+    /// Starts the looks that are due, one for each repository. Gives what is not looked at since its repository is
+    /// served no more, with the deliveries that said to.
     fn start(
         &self,
         waiting: &mut BTreeMap<Look, Waiting>,
         looking: &mut JoinSet<(Look, Waiting, Result<(), Trouble>)>,
         busy: &mut HashSet<i64>,
-    ) {
+    ) -> Vec<(i64, Vec<HookId>)> {
         let now = Instant::now();
+        let mut left = Vec::new();
         while looking.len() < LOOKS {
             let due = waiting.iter().find(|((repository, _), one)| {
                 !busy.contains(repository) && one.not_before.is_none_or(|at| at <= now)
             });
             let Some(look) = due.map(|(look, _)| *look) else {
-                return;
+                break;
             };
             let Some(one) = waiting.remove(&look) else {
-                return;
+                break;
             };
             let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(served) = served.get(&look.0).cloned() else {
+                left.push((look.0, one.hooks));
                 continue;
             };
             busy.insert(look.0);
@@ -134,6 +168,7 @@ impl Looker {
                 (look, one, done)
             });
         }
+        left
     }
 
     async fn ended(
@@ -148,6 +183,16 @@ impl Looker {
                 for hook in one.hooks {
                     self.settle(hook, None).await;
                 }
+            }
+            Err(Trouble::NotYet { number, after }) => {
+                tracing::debug!(forge = self.name, number, ?after, "a proof may still come");
+                let again = waiting.entry(look).or_default();
+                // A delivery that came meanwhile may be it.
+                let came = !again.hooks.is_empty();
+                again.hints.append(&mut one.hints);
+                again.hooks.append(&mut one.hooks);
+                again.expects = !came;
+                again.not_before = (!came).then(|| Instant::now() + after);
             }
             Err(why) => {
                 one.tries += 1;
@@ -221,6 +266,9 @@ impl Looker {
                 let one = waiting.entry((hint.repository, number)).or_default();
                 one.hints.push((hint, at));
                 one.hooks.push(hook);
+                if std::mem::take(&mut one.expects) {
+                    one.not_before = None;
+                }
                 Ok(Ok(()))
             }
             Subject::Repository => {
@@ -233,9 +281,32 @@ impl Looker {
     /// Reads which repositories there are, and how they are called now.
     pub(super) async fn refresh(&self) -> Result<(), Trouble> {
         let service: &dyn Service = self.intake.service().as_ref();
-        let found: Vec<Repository> = service.repositories(&self.allowed).await?;
+        let mut found: BTreeMap<i64, Repository> = BTreeMap::new();
+        for repository in service.repositories(&self.allowed).await? {
+            found.insert(repository.id, repository);
+        }
+        let live = TaskFilter {
+            live: true,
+            repository: None,
+        };
+        let live = self.store.tasks(&live).await?;
+        let live: Vec<Task> = live.into_iter().map(|record| record.task).collect();
+        let of_ours = |task: &&Task| task.issue.forge == self.name;
+        let named: BTreeMap<i64, &str> = live
+            .iter()
+            .filter(of_ours)
+            .filter_map(|task| Some((task.issue.repository_id?, task.issue.repository.as_str())))
+            .collect();
+        for (id, name) in named {
+            if !found.contains_key(&id) && self.is_allowed(name) {
+                found.extend(self.follow(id, name).await?.map(|now| (id, now)));
+            }
+        }
+        for task in live.iter().filter(of_ours) {
+            self.tell_if_lost(task, &found).await?;
+        }
         let mut served = BTreeMap::new();
-        for repository in found {
+        for repository in found.into_values() {
             let key = RepositoryKey {
                 forge: self.name.clone(),
                 id: repository.id,
@@ -254,6 +325,73 @@ impl Looker {
             }
         }
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
+        Ok(())
+    }
+
+    /// The repository of tasks, by its id: it may be called otherwise by now. `None` = out of reach.
+    async fn follow(&self, id: i64, name: &str) -> Result<Option<Repository>, Trouble> {
+        let known = self.forges.at(&self.name, id);
+        let known = known.map_or_else(|| by_id(id, name), |(_, known)| known);
+        let conversation = self.intake.service().conversation(&known);
+        match conversation.repository().await {
+            Ok(repository) => Ok(Some(repository)),
+            Err(forge::Error::Gone { .. } | forge::Error::NotPermitted { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether `[[forge]] repos` names a repository.
+    fn is_allowed(&self, name: &str) -> bool {
+        self.allowed.iter().any(|one| match one.strip_suffix("/*") {
+            Some(owner) => name
+                .split_once('/')
+                .is_some_and(|(of, _)| of.eq_ignore_ascii_case(owner)),
+            None => one.eq_ignore_ascii_case(name),
+        })
+    }
+
+    /// A task of a repository in which nothing can be written any more stops, and says why.
+    async fn tell_if_lost(
+        &self,
+        task: &Task,
+        found: &BTreeMap<i64, Repository>,
+    ) -> Result<(), Trouble> {
+        // Told once; a person's branch is theirs, and of what nobody saw nothing is told.
+        if task.unshown || matches!(task.stage, Stage::Failed { .. } | Stage::TakenOver { .. }) {
+            return Ok(());
+        }
+        let name = &task.issue.repository;
+        let repository = task.issue.repository_id.and_then(|id| found.get(&id));
+        let why = match repository {
+            None if !self.is_allowed(name) => format!(
+                "{name} is not served any more; name it in `[[forge]] repos` of the server file, then retry"
+            ),
+            None => format!(
+                "{name} cannot be reached any more: it was deleted, or our account lost its right; give it write there, then retry"
+            ),
+            Some(Repository {
+                name,
+                archived: true,
+                ..
+            }) => format!(
+                "{name} is archived, so nothing can be written there; unarchive it, then retry"
+            ),
+            Some(Repository {
+                name,
+                ours: Some(right),
+                ..
+            }) if *right < Right::Write => format!(
+                "our account has only {} access to {name}; give it write there, then retry",
+                right.word()
+            ),
+            Some(_) => return Ok(()),
+        };
+        let event = Box::new(Event::OutOfReach { why });
+        let arrival = Arrival::Event {
+            task: task.id,
+            event,
+        };
+        self.store.deliver(arrival, None).await?;
         Ok(())
     }
 

@@ -58,8 +58,9 @@ pub(super) async fn remote(
     repository: &Repository,
 ) -> Result<Remote, forge::Error> {
     let credential = service.credential(repository).await?;
-    let url = &repository.clone_url;
-    Remote::new(url, &credential.user, credential.secret).map_err(remote_error)
+    // Where it is now: git follows no redirect from the name that it had.
+    let now = service.conversation(repository).repository().await?;
+    Remote::new(&now.clone_url, &credential.user, credential.secret).map_err(remote_error)
 }
 
 #[async_trait]

@@ -228,6 +228,7 @@ impl App {
             accepted_at: self.clock.now(),
             branch: None,
             unaccepted: false,
+            unshown: false,
         })
     }
 

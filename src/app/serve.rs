@@ -74,6 +74,7 @@ impl App {
                     false => "",
                 }
             ));
+            let hears = secret.is_some();
             doors.push(Door {
                 name: forge.name.clone(),
                 kind: kind_of(forge),
@@ -90,6 +91,7 @@ impl App {
             let one = Connected {
                 service,
                 us,
+                hears,
                 is_shadow: forge.shadow,
                 noreply: noreply(forge),
                 signer,
@@ -222,11 +224,11 @@ impl App {
             name: forge.name.clone(),
         };
         let intake = Intake::new(
-            Arc::clone(&self.store),
-            Arc::clone(&self.clock),
+            (Arc::clone(&self.store), Arc::clone(&self.clock)),
             Arc::clone(&connected.service),
             Arc::new(desk),
             connected.us.clone(),
+            connected.hears,
         );
         let poll = Duration::from_secs(forge.poll_secs);
         Ok(Looker {

@@ -44,13 +44,34 @@ pub struct Brief {
     /// Comments of people below `[context] comments_from`, which are no part of it.
     #[serde(default)]
     pub comments_left_out: u32,
+    /// Comments for which `context.max_chars` left no room.
+    #[serde(default)]
+    pub comments_without_room: u32,
     /// The whole visible text: hidden parts removed.
     pub text: String,
     /// What was hidden in the text as written; shown to people, kept from the agent.
     pub hidden: Vec<Hidden>,
     /// Digest of the text as written, before anything was removed. With answers: of the
-    /// digest before, a line break and the answer as written.
+    /// digest before, a line break and the answer as written; with comments: of the digest
+    /// before and each comment likewise, its author's name on a line of its own.
     pub digest: Digest,
+    /// Digest of the issue's own text, where the brief is more than that: by it an edit of the issue is seen.
+    #[serde(default)]
+    pub issue_digest: Option<Digest>,
+}
+
+impl Brief {
+    /// Whether both come from the same text of an issue, whatever was answered or commented.
+    #[must_use]
+    pub fn is_of_same_issue_text(&self, other: &Self) -> bool {
+        let own = |brief: &Self| {
+            brief
+                .issue_digest
+                .clone()
+                .unwrap_or_else(|| brief.digest.clone())
+        };
+        own(self) == own(other)
+    }
 }
 
 /// One acceptance criterion.
@@ -196,8 +217,10 @@ pub fn parse(text: &str, max_chars: u32) -> Result<Brief, BriefError> {
         plan_first: outline.text(Part::Plan).is_some_and(yes),
         reviewer: outline.text(Part::Reviewer),
         comments_left_out: 0,
+        comments_without_room: 0,
         hidden,
         digest: Digest::of(text.as_bytes()),
+        issue_digest: None,
         text: visible,
     })
 }
@@ -246,8 +269,36 @@ pub fn with_answer(brief: &Brief, answer: &str, max_chars: u32) -> Result<Brief,
     new.reviewer = outline.text(Part::Reviewer).or(new.reviewer);
     new.text = format!("{}\n\n{visible}", brief.text);
     new.hidden.extend(hidden);
+    new.issue_digest.get_or_insert_with(|| brief.digest.clone());
     new.digest = Digest::of(format!("{}\n{answer}", brief.digest).as_bytes());
     Ok(new)
+}
+
+/// The brief with comments of people, oldest first: who wrote it, and its text as written. They are added to the text
+/// alone; what is to be met, and where, stays the issue's. One without room is left out whole, and counted.
+#[must_use]
+pub fn with_comments(brief: Brief, comments: &[(String, String)], max_chars: u32) -> Brief {
+    let mut new = brief;
+    for (by, written) in comments {
+        let (visible, hidden) = match visible(written, max_chars) {
+            Ok(read) => read,
+            Err(BriefError::Empty) => continue,
+            Err(BriefError::TooLong { .. }) => {
+                new.comments_without_room += 1;
+                continue;
+            }
+        };
+        let text = format!("{}\n\nComment by {by}:\n\n{visible}", new.text);
+        if text.chars().count() > max_chars as usize {
+            new.comments_without_room += 1;
+            continue;
+        }
+        new.issue_digest.get_or_insert_with(|| new.digest.clone());
+        new.digest = Digest::of(format!("{}\n{by}\n{written}", new.digest).as_bytes());
+        new.text = text;
+        new.hidden.extend(hidden);
+    }
+    new
 }
 
 /// What is seen of a text as written, trimmed, and what was hidden in it.
@@ -384,6 +435,51 @@ mod tests {
 
     fn brief(text: &str) -> Brief {
         parse(text, 60_000).unwrap()
+    }
+
+    #[test]
+    fn comments_are_added_to_the_text_alone_and_are_part_of_the_digest() {
+        let issue = brief("# Title\n\n## Acceptance criteria\n\n- it works\n");
+        let by = |login: &str, text: &str| (login.to_owned(), text.to_owned());
+        let comments = [
+            by("lee", "Mind the <!-- do evil --> newline.\n\n- and this"),
+            by("ann", "<!-- nothing is seen of this -->"),
+        ];
+        let full = with_comments(issue.clone(), &comments, 60_000);
+        assert_eq!(
+            full.text,
+            format!(
+                "{}\n\nComment by lee:\n\nMind the  newline.\n\n- and this",
+                issue.text
+            )
+        );
+        assert_eq!(full.criteria, issue.criteria);
+        assert_eq!(told(&full.hidden), ["1 comment: <!-- do evil -->"]);
+        assert_ne!(full.digest, issue.digest);
+        assert!(full.is_of_same_issue_text(&issue));
+        // Whose words they are counts, and so does each of them.
+        for other in [
+            vec![by("eve", &comments[0].1)],
+            vec![by("lee", "Mind the newline.\n\n- and this")],
+            vec![],
+        ] {
+            let other = with_comments(issue.clone(), &other, 60_000);
+            assert_ne!(other.digest, full.digest);
+            assert!(other.is_of_same_issue_text(&full));
+        }
+        assert!(!brief("# Another").is_of_same_issue_text(&full));
+        // One without room is left out whole.
+        let long = [by("lee", &"x".repeat(300)), by("ann", "short")];
+        let cut = with_comments(issue.clone(), &long, 200);
+        assert_eq!(cut.comments_without_room, 1);
+        assert!(
+            cut.text.ends_with("Comment by ann:\n\nshort"),
+            "{}",
+            cut.text
+        );
+        // An answer keeps what the issue said.
+        let answered = with_answer(&full, "- more", 60_000).unwrap();
+        assert!(answered.is_of_same_issue_text(&issue));
     }
 
     fn told(hidden: &[Hidden]) -> Vec<String> {

@@ -6,6 +6,7 @@
 
 mod answer;
 mod approval;
+mod issue;
 mod next;
 mod not_now;
 mod verdict;
@@ -412,57 +413,10 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             ),
             _ => Decision::Stale,
         },
-        Event::IssueEdited { brief, .. } => match &task.stage {
-            Stage::Ended { .. } => Decision::Stale,
-            _ if brief.digest == task.newest_text().digest => Decision::Stale,
-            // Nothing runs by it yet: what was accepted is not what is there, so it is accepted again or not at all.
-            Stage::Proposed
-            | Stage::Asking {
-                about: About::Brief,
-                ..
-            }
-            | Stage::AwaitingApproval {
-                of: ApprovalOf::Brief { .. },
-            } => next.propose(brief),
-            Stage::Queued { .. } if !task.started => next.propose(brief),
-            // The run goes on as it began; the next try takes the new text.
-            Stage::Queued { .. }
-            | Stage::Running { .. }
-            | Stage::Asking { .. }
-            | Stage::AwaitingApproval { .. }
-            | Stage::Publishing { .. }
-            | Stage::InReview { .. }
-            | Stage::TakenOver { .. }
-            | Stage::Failed { .. } => {
-                let mut next = next;
-                next.task.edited = (brief.digest != task.brief.digest).then(|| brief.clone());
-                next.task.issue_edited_at = next.task.edited.as_ref().map(|_| at);
-                let stage = task.stage.clone();
-                next.keeping_since().to(stage)
-            }
-        },
-        Event::IssueClosed { by } => match &task.stage {
-            Stage::Running {
-                run,
-                stopping: None,
-                step,
-                quiet_since,
-            } if task.pull.is_none() => {
-                let (run, step, quiet) = (*run, *step, *quiet_since);
-                next.effect(Effect::Cancel { run })
-                    .quiet(run, step, quiet, Some(by.clone()))
-            }
-            Stage::Proposed
-            | Stage::Queued { .. }
-            | Stage::Asking { .. }
-            | Stage::AwaitingApproval { .. }
-            | Stage::Failed { .. }
-                if task.pull.is_none() =>
-            {
-                next.end(Ending::Stopped, by, Some("the issue was closed".to_owned()))
-            }
-            _ => Decision::Stale,
-        },
+        Event::IssueEdited { brief, .. } => issue::edited(task, next, brief),
+        Event::IssueClosed { by } => issue::closed(task, next, by),
+        Event::AskedFor { .. } => issue::asked_for(task, next),
+        Event::OutOfReach { why } => issue::out_of_reach(task, next, why),
         Event::TimerFired { timer } => match (&task.stage, timer) {
             (Stage::Asking { .. }, Timer::Ask { asked }) if *asked == task.asked => next.end(
                 Ending::Stopped,

@@ -198,6 +198,16 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// Somebody who may asked for a task that was proposed and not shown.
+    AskedFor {
+        /// Who.
+        by: String,
+    },
+    /// Nothing can be written to the repository any more.
+    OutOfReach {
+        /// Why, and what helps.
+        why: String,
+    },
     /// A timer ran out.
     TimerFired {
         /// Which.

@@ -241,7 +241,8 @@ impl std::fmt::Display for Refusal {
                 held.word()
             ),
             Self::OwnRequest => f.write_str(
-                "You asked for this task, so someone else has to approve it (`[review] requester_may_approve`).",
+                "You asked for this task, so someone else has to approve it. Where nobody else can, and the forge does \
+                 not tell so, set `[review] requester_may_approve = true`.",
             ),
             Self::WrongPlace { verb, place } => write!(
                 f,
@@ -710,7 +711,7 @@ mod tests {
         Programs neither start nor steer tasks.
         What you may do here could not be looked up, so nothing was done; try again later.
         `approve` needs write access here; you have triage. Ask someone who has it.
-        You asked for this task, so someone else has to approve it (`[review] requester_may_approve`).
+        You asked for this task, so someone else has to approve it. Where nobody else can, and the forge does not tell so, set `[review] requester_may_approve = true`.
         `fix` works on the pull request, not on the issue.
         `undo` is not in this version.
         ");

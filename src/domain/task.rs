@@ -87,6 +87,9 @@ pub struct Task {
     pub approvals: Vec<Approval>,
     /// Since when [`Self::edited`] is there.
     pub issue_edited_at: Option<Time>,
+    /// It is proposed and not shown on the forge: strangers proposed too many. Shown once somebody who may asks for it.
+    #[serde(default)]
+    pub unshown: bool,
 }
 
 /// A task that has no number yet: the accepted half of [`Task`]. The branch follows from the number.
@@ -119,6 +122,9 @@ pub struct NewTask {
     /// Nobody who may has accepted the text: the task waits for that.
     #[serde(default)]
     pub unaccepted: bool,
+    /// Nothing about it is shown on the forge before somebody who may asks for it.
+    #[serde(default)]
+    pub unshown: bool,
 }
 
 impl IssueRef {
@@ -170,6 +176,7 @@ impl NewTask {
             notes: Vec::new(),
             approvals: Vec::new(),
             issue_edited_at: None,
+            unshown: self.unshown,
         }
     }
 }

@@ -218,6 +218,9 @@ pub trait Conversation: Send + Sync {
     /// What `login` may do at this moment, `None` where the forge does not say.
     async fn right(&self, login: &str) -> Result<Option<Right>, Error>;
 
+    /// Everyone who may push there, and perhaps some who may not; `None` where the forge does not tell all of them.
+    async fn writers(&self) -> Result<Option<Vec<Account>>, Error>;
+
     /// Whether title and body of an issue are as they were at `at`, as far as the forge proves it.
     async fn unedited(&self, number: i64, at: Time) -> Result<Proof, Error>;
 

@@ -100,6 +100,10 @@ impl Conversation for Silent {
         self.0.right(login).await
     }
 
+    async fn writers(&self) -> Result<Option<Vec<Account>>, Error> {
+        self.0.writers().await
+    }
+
     async fn unedited(&self, number: i64, at: Time) -> Result<Proof, Error> {
         self.0.unedited(number, at).await
     }

@@ -1,6 +1,6 @@
 //! What people type: commands in comments, each answered by a reaction and, where words help, by one comment.
 
-use super::start::{Began, PROPOSED};
+use super::start::{Began, STARTED, UNPROVEN};
 use super::{Intake, Scene, Trouble, login};
 use crate::domain::act::{self, Path};
 use crate::domain::command::{self, Command, Heard, Place, Verb};
@@ -138,7 +138,7 @@ impl Intake {
             true => Place::Pull,
             false => Place::Issue,
         };
-        let rules = scene.rules(task.as_ref());
+        let rules = self.rules_now(scene, task.as_ref()).await?;
         let actor = self.actor(scene, author).await?;
         if let Err(Refusal::Bot) = permit(&actor, &Command::Status, place, stage, &rules) {
             return Ok(Answer::silent("a program's words"));
@@ -250,7 +250,7 @@ impl Intake {
         let began = self.ask(said.scene, Path::Command, said.key, said.author, said.at);
         Ok(match began.await? {
             Began::Settled(outcome) => match outcome.as_str() {
-                "started" | "accepted" | PROPOSED => Answer::new(Reaction::Done, None, outcome),
+                STARTED | UNPROVEN | "accepted" => Answer::new(Reaction::Done, None, outcome),
                 _ => match task.filter(|task| !task.is_final()) {
                     Some(task) => said.confused(Reply::Live { task: &task }, &outcome),
                     None => {

@@ -9,7 +9,7 @@ use crate::domain::report::Reply;
 use crate::domain::settings::FixOn;
 use crate::domain::task::Task;
 use crate::forge::{Did, Review, ReviewVerdict};
-use crate::store::{ActKind, TaskFilter};
+use crate::store::ActKind;
 use crate::sweep;
 
 impl Intake {
@@ -28,18 +28,9 @@ impl Intake {
 
     /// The task whose pull request this is.
     pub(super) async fn task_of_pull(&self, scene: &Scene<'_>) -> Result<Option<Task>, Trouble> {
-        let key = &scene.served.key;
-        let filter = TaskFilter {
-            live: false,
-            repository: Some(format!("#{}", key.id)),
-        };
-        let records = self.store.tasks(&filter).await?;
-        let mut tasks = records.into_iter().map(|record| record.task);
-        let number = scene.thread.number;
-        Ok(tasks.find(|task| {
-            task.issue.forge == key.forge
-                && task.pull.as_ref().is_some_and(|pull| pull.number == number)
-        }))
+        let (key, number) = (&scene.served.key, scene.thread.number);
+        let found = self.store.task_of_pull(key, number).await?;
+        Ok(found.map(|record| record.task))
     }
 
     /// A person opened it again.
@@ -103,7 +94,7 @@ impl Intake {
             return Ok("its account is gone".to_owned());
         };
         let actor = self.actor(scene, author).await?;
-        let rules = scene.rules(Some(task));
+        let rules = self.rules_now(scene, Some(task)).await?;
         let prefix = &task.settings.trigger.prefix;
         let elsewhere = Reply::InReview.text(&[], &scene.voice());
         let says = [review.body.as_str()].into_iter();

@@ -111,7 +111,7 @@ impl Intake {
             return Ok(false);
         }
         let actor = self.actor(scene, by).await?;
-        let rules = scene.rules(None);
+        let rules = scene.rules();
         Ok(permit(
             &actor,
             &Command::Verify,

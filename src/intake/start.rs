@@ -1,5 +1,6 @@
 //! What starts a task and what withdraws it.
 
+use super::words::Known;
 use super::{Ground, Intake, PROPOSALS_AN_HOUR, Scene, Trouble, asks, login};
 use crate::domain::act::{self, Asked, Path, Standing, Start, Words};
 use crate::domain::brief::{Brief, Survey};
@@ -10,14 +11,23 @@ use crate::domain::policy::{Actor, Refusal};
 use crate::domain::report::Reply;
 use crate::domain::settings::ChecksFrom;
 use crate::domain::task::{IssueRef, NewTask};
-use crate::forge::{Account, Entry, Proof};
+use crate::forge::{Account, Entry};
 use crate::store::{ActKey, ActKind, Arrival, Outcome};
 
-/// Outcome of an act that proposed a task.
-pub(super) const PROPOSED: &str = "proposed";
+/// Outcome of an act that started a task.
+pub(super) const STARTED: &str = "started";
 
-/// How near to an entry of a timeline a signed delivery of its actor has to be, where that is all the proof there is.
-const PROOF_MILLIS: u64 = 10_000;
+/// Outcome of an act of somebody without rights that proposed a task: so many are shown in an hour.
+const PROPOSED: &str = "proposed";
+
+/// The same, beyond them: the task is there, and nothing of it is shown on the forge.
+const UNSHOWN: &str = "proposed, not shown on the forge";
+
+/// Outcome of an act of somebody without rights that had another text proposed.
+const PROPOSED_AGAIN: &str = "the new text is proposed";
+
+/// Outcome of an act of somebody who may, about words that nothing proves.
+pub(super) const UNPROVEN: &str = "proposed, since nothing proves the words";
 
 /// What became of asking for a task.
 pub(super) enum Began {
@@ -69,14 +79,13 @@ impl Intake {
         let Some(task) = self.live(scene).await? else {
             return Ok("nothing to withdraw".to_owned());
         };
+        // Entries come in their order, so the one that started the task was there before this one.
         let (ours, old) = (self.is_us(Some(by)), scene.is_old(at));
-        // Taken off before the task began, it withdraws an earlier request.
-        let old = old || at < task.accepted_at.minus_secs(1);
         let actor = match ours || old {
             true => unknown(by),
             false => self.actor(scene, by).await?,
         };
-        if let Err(why) = act::withdraws(&actor, ours, old, &scene.rules(Some(&task))) {
+        if let Err(why) = act::withdraws(&actor, ours, old, &scene.rules_of(&task, true)) {
             return Ok(why.word().to_owned());
         }
         let by = by.login.clone();
@@ -103,29 +112,41 @@ impl Intake {
             return Ok(Began::Settled(why.word().to_owned()));
         }
         let task = self.live(scene).await?;
-        let rules = scene.rules(None);
+        let rules = scene.rules();
         let actor = self.actor(scene, by).await?;
+        let may = act::may_start(&actor, &rules);
         let settings = task.as_ref().map(|task| &task.settings);
-        let brief = self.brief(scene, settings.unwrap_or(&scene.settings));
+        let settings = settings.unwrap_or(&scene.settings);
+        let brief = self.brief(scene, settings);
         let standing = match &task {
             None => Standing::Nothing,
             Some(task) if task.word() == "proposed" => Standing::Proposed {
                 same: brief
                     .as_ref()
-                    .is_ok_and(|brief| brief.digest == task.newest_text().digest),
+                    .is_ok_and(|brief| brief.is_of_same_issue_text(task.newest_text())),
             },
             Some(task) => Standing::Live(act::stage_of(Some(task))),
         };
-        let words = self.words(scene, &actor, at).await?;
         let asked = Asked {
             path,
             actor: &actor,
             ours,
             old,
         };
-        let start = act::start(asked, standing, words, &rules);
+        let by_words = |words| act::start(asked, standing, words, &rules);
+        let start = match self.words(scene, &actor, path, at).await? {
+            Known::Now(words) => by_words(words),
+            // Whatever proof comes, it changes nothing.
+            Known::In(_) if by_words(Words::Proven) == by_words(Words::Unproven) => {
+                by_words(Words::Unproven)
+            }
+            Known::In(after) => {
+                let number = scene.thread.number;
+                return Err(Trouble::NotYet { number, after });
+            }
+        };
         let accepted = matches!(start, Start::Accept);
-        match (start, task) {
+        match (start, &task) {
             (Start::Nothing(why), _) => Ok(Began::Settled(why.word().to_owned())),
             (Start::Refuse(why), _) => Ok(Began::Refused(why)),
             (Start::AcceptProposed, Some(task)) => {
@@ -141,19 +162,22 @@ impl Intake {
                 let Ok(brief) = brief else {
                     return Ok(Began::Settled("the new text cannot be read".to_owned()));
                 };
+                let brief = self.with_comments(scene, settings, brief).await?;
+                if may && task.unshown {
+                    let by = by.login.clone();
+                    self.happened(task.id, Event::AskedFor { by }, None).await?;
+                }
                 let event = Event::IssueEdited {
                     by: by.login.clone(),
                     brief: Box::new(brief),
                 };
                 let happened = self.happened(task.id, event, scene.dedup_key(key)).await?;
+                let outcome = if may { UNPROVEN } else { PROPOSED_AGAIN };
                 Ok(Began::Settled(
-                    happened.unwrap_or_else(|| PROPOSED.to_owned()),
+                    happened.unwrap_or_else(|| outcome.to_owned()),
                 ))
             }
             (Start::Accept | Start::Propose, _) => {
-                if !accepted && self.is_flooded(scene).await? {
-                    return Ok(Began::Settled("too many proposals in an hour".to_owned()));
-                }
                 let ground = match &scene.ground {
                     Ok(ground) => ground,
                     Err(mistakes) => {
@@ -167,7 +191,14 @@ impl Intake {
                         return Ok(told_if(accepted, format!("Nothing was started: {why}.")));
                     }
                 };
-                self.request(scene, ground, brief, by, key, accepted).await
+                let brief = self.with_comments(scene, settings, brief).await?;
+                let outcome = match (accepted, may) {
+                    (true, _) => STARTED,
+                    (false, true) => UNPROVEN,
+                    (false, false) if self.is_flooded(scene).await? => UNSHOWN,
+                    (false, false) => PROPOSED,
+                };
+                self.request(scene, ground, brief, by, key, outcome).await
             }
             (Start::AcceptProposed | Start::ProposeAgain, None) => {
                 Ok(Began::Settled("its task is gone".to_owned()))
@@ -182,8 +213,9 @@ impl Intake {
         brief: Brief,
         by: &Account,
         key: &ActKey,
-        accepted: bool,
+        outcome: &'static str,
     ) -> Result<Began, Trouble> {
+        let accepted = outcome == STARTED;
         let settings = ground.settings.clone();
         if settings.checks_from == ChecksFrom::Nowhere {
             return Ok(told_if(accepted, NO_CHECKS.to_owned()));
@@ -213,14 +245,14 @@ impl Intake {
             accepted_at: self.clock.now(),
             branch: Some(branch),
             unaccepted: !accepted,
+            unshown: outcome == UNSHOWN,
         };
         let arrival = Arrival::Request(Box::new(new));
         let delivered = self.store.deliver(arrival, scene.dedup_key(key)).await?;
         Ok(Began::Settled(
             match self.decided(delivered.input, &scene.thread.page).await? {
                 Outcome::Ignored { reason } => reason,
-                Outcome::Done { .. } | Outcome::Waiting if accepted => "started".to_owned(),
-                Outcome::Done { .. } | Outcome::Waiting => PROPOSED.to_owned(),
+                Outcome::Done { .. } | Outcome::Waiting => outcome.to_owned(),
             },
         ))
     }
@@ -254,47 +286,12 @@ impl Intake {
         Ok(format!("{name}-{}", self.clock.now().0))
     }
 
-    /// What is known about the words of an issue at the moment of an act.
-    async fn words(&self, scene: &Scene<'_>, actor: &Actor, at: Time) -> Result<Words, Trouble> {
-        let rules = scene.rules(None);
-        if let Some(author) = &scene.thread.author {
-            let author = match author.login.eq_ignore_ascii_case(&actor.login) {
-                true => actor.clone(),
-                false => self.actor(scene, author).await?,
-            };
-            if act::may_start(&author, &rules) {
-                return Ok(Words::OfOneWhoMay);
-            }
-        }
-        let proof = scene.conversation.unedited(scene.thread.number, at).await?;
-        Ok(match proof {
-            Proof::Unedited => Words::Proven,
-            Proof::Edited => Words::Unproven,
-            Proof::Unknown if is_signed(scene, actor, at) => Words::Proven,
-            Proof::Unknown => Words::Unproven,
-        })
-    }
-
     async fn is_flooded(&self, scene: &Scene<'_>) -> Result<bool, Trouble> {
         let since = self.clock.now().minus_secs(3600);
         let key = &scene.served.key;
         let proposed = self.store.settled_since(key, "", PROPOSED, since).await?;
         Ok(proposed >= PROPOSALS_AN_HOUR)
     }
-}
-
-/// Whether a signed delivery of this actor, made when the act was, has the words that are there now.
-fn is_signed(scene: &Scene<'_>, actor: &Actor, at: Time) -> bool {
-    scene.hints.iter().any(|(hint, arrived)| {
-        let apart = arrived.millis_since(at).max(at.millis_since(*arrived));
-        hint.words.as_ref().is_some_and(|words| {
-            apart <= PROOF_MILLIS
-                && words.labels_changed
-                && words.sender.eq_ignore_ascii_case(&actor.login)
-                && words.title == scene.thread.title
-                && words.body == scene.thread.body
-        })
-    })
 }
 
 const NO_CHECKS: &str = "Nothing was started: nothing says how to verify this repository. Add a `[[verify]]` to \

@@ -107,6 +107,13 @@ pub trait Acts: Send + Sync {
         number: i64,
     ) -> Result<Vec<Record>, StoreError>;
 
+    /// The newest task whose pull request has this number.
+    async fn task_of_pull(
+        &self,
+        repository: &RepositoryKey,
+        pull: i64,
+    ) -> Result<Option<Record>, StoreError>;
+
     /// The id of a comment of ours, where it is known.
     async fn note(&self, repository: &RepositoryKey, key: &str) -> Result<Option<i64>, StoreError>;
 
@@ -150,6 +157,9 @@ const SETTLED_SINCE: &str = "select count(*) from acts where forge = $1 and repo
      and ($3 = '' or actor = $3) and outcome = $4 and settled_at >= $5";
 const TASKS_OF: &str = "select body, version, created_at, updated_at, finished_at from tasks \
      where forge = $1 and repository = $2 and number = $3 order by id desc";
+const TASK_OF_PULL: &str = "select body, version, created_at, updated_at, finished_at from tasks \
+     where forge = $1 and repository = $2 and json_extract(body, '$.pull.number') = $3 \
+     order by id desc limit 1";
 const NOTE: &str = "select comment from notes where forge = $1 and repository = $2 and key = $3";
 const KEEP_NOTE: &str = "insert into notes (forge, repository, key, comment) values ($1, $2, $3, $4) \
      on conflict (forge, repository, key) do update set comment = excluded.comment";
@@ -283,6 +293,20 @@ impl Acts for Sqlite {
             .fetch_all(&self.readers)
             .await?;
         found.into_iter().map(rows::record).collect()
+    }
+
+    async fn task_of_pull(
+        &self,
+        repository: &RepositoryKey,
+        pull: i64,
+    ) -> Result<Option<Record>, StoreError> {
+        let found = sqlx::query_as(TASK_OF_PULL)
+            .bind(&repository.forge)
+            .bind(format!("#{}", repository.id))
+            .bind(pull)
+            .fetch_optional(&self.readers)
+            .await?;
+        found.map(rows::record).transpose()
     }
 
     async fn note(&self, repository: &RepositoryKey, key: &str) -> Result<Option<i64>, StoreError> {

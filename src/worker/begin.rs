@@ -21,10 +21,14 @@ pub(super) fn begin(id: TaskId, new: &NewTask, branch: String, at: Time) -> crat
         event: Some(event),
     };
     if new.unaccepted {
+        let effects = match new.unshown {
+            true => Vec::new(),
+            false => vec![Effect::Publish],
+        };
         return crate::store::Decision {
             task,
             journal: vec![requested],
-            effects: vec![Effect::Publish],
+            effects,
         };
     }
     let event = Event::Accepted {

@@ -433,6 +433,11 @@ async fn rights_are_never_more_than_they_are(world: &dyn People) {
     let talk = world.conversation();
     let right = |login: String| async move { talk.right(&login).await.unwrap() };
     assert!(right(world.owner()).await >= Some(Right::Write));
+    let writers = talk.writers().await.unwrap().unwrap();
+    assert!(
+        writers.iter().any(|one| one.login == world.owner()),
+        "{writers:?}"
+    );
     // What is no account's name may do nothing, whatever path it would make.
     for login in [
         "nobody-is-called-this",

@@ -31,6 +31,7 @@ mod referee;
 mod replies;
 mod report;
 mod road;
+mod rules;
 mod sandbox;
 mod served;
 mod setup;

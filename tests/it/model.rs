@@ -55,8 +55,10 @@ fn brief(text: &str, criteria: usize) -> Brief {
         reviewer: None,
         text: text.to_owned(),
         comments_left_out: 0,
+        comments_without_room: 0,
         hidden: Vec::new(),
         digest: Digest::of(text.as_bytes()),
+        issue_digest: None,
     }
 }
 
@@ -94,6 +96,7 @@ fn new_task(brief: Brief) -> NewTask {
         accepted_at: AT,
         branch: None,
         unaccepted: false,
+        unshown: false,
     }
 }
 
@@ -260,6 +263,7 @@ impl World {
             notes: _,
             approvals: _,
             issue_edited_at: _,
+            unshown: _,
         } = &self.task;
         let mut stage = stage.clone();
         let current = |number: u32| u32::from(number == *run);

@@ -217,6 +217,7 @@ pub(super) fn task(stage: Stage) -> Task {
         accepted_at: minutes_ago(20),
         branch: None,
         unaccepted: false,
+        unshown: false,
     };
     let branch = "agent/42-empty-input".to_owned();
     let mut task = new.proposed(TaskId(42), branch, minutes_ago(5));

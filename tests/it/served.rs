@@ -1,11 +1,15 @@
 //! `prentice serve` on a real Gitea: from the label to the merge, as the people on it see it.
 
 mod acts;
+mod bad;
+mod ending;
 mod figures;
 mod github;
 mod keys;
+mod people;
 mod redelivered;
 mod roads;
+mod starting;
 mod verdicts;
 
 use std::future::Future;
@@ -27,12 +31,24 @@ const AGENT: &str = "brief=$(cat); [ -e answer.txt ] && echo why > why.txt; echo
 const ISSUE: &str =
     "There is no answer.\n\n## Acceptance criteria\n\n- the answer is 42 (`tests`)\n";
 
+/// The repository file unless a test says otherwise.
+const FILE: &str =
+    "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"sh test.sh\"\n[pr]\nclose_grace = \"1s\"\n";
+
+/// An agent that shows what it was told, as a file of its result.
+const SHOWS: &str = "cat > told.txt; echo 42 > answer.txt; date +%N > when.txt";
+
+/// An agent that takes its time.
+const SLOW: &str = "cat >/dev/null; sleep 60";
+
 /// How the server hears of things.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hears {
     /// By deliveries alone.
     Hooks,
-    /// By asking alone.
+    /// By deliveries that the test sends with its own hand, in whatever order.
+    ByHand,
+    /// By asking alone: nothing could be signed.
     Polling,
 }
 
@@ -68,6 +84,10 @@ struct World {
     folder: tempfile::TempDir,
     port: u16,
     hears: Hears,
+    /// What `[[forge]] repos` names.
+    repos: Vec<String>,
+    /// What our token may do.
+    scopes: &'static [&'static str],
     keys: Keys,
     serving: Option<Child>,
 }
@@ -86,6 +106,20 @@ impl World {
 
     /// The same, with more in its files.
     async fn with(test: &str, hears: Hears, keys: Keys) -> Option<Self> {
+        let text = FILE.replacen('\n', &format!("\n{}\n", keys.repository), 1);
+        Self::made(test, hears, &text, keys).await
+    }
+
+    /// The same with this repository file and this agent.
+    async fn governed(test: &str, hears: Hears, text: &str, agent: &'static str) -> Option<Self> {
+        let keys = Keys {
+            agent,
+            ..Keys::default()
+        };
+        Self::made(test, hears, text, keys).await
+    }
+
+    async fn made(test: &str, hears: Hears, text: &str, keys: Keys) -> Option<Self> {
         let gitea = Gitea::start(test)?;
         let (owner, bot) = (gitea.user("dana").await, gitea.user("bot").await);
         let repo = gitea.repo(&owner, "thing", false).await;
@@ -95,14 +129,7 @@ impl World {
             gitea.file(&owner, &repo, "main", path, text).await;
         };
         file("test.sh", "#!/bin/sh\n[ \"$(cat answer.txt)\" = 42 ]\n").await;
-        file(
-            ".gitea/prentice.toml",
-            &format!(
-                "version = 1\n{}\n[[verify]]\nname = \"tests\"\nrun = \"sh test.sh\"\n[pr]\nclose_grace = \"1s\"\n",
-                keys.repository
-            ),
-        )
-        .await;
+        file(".gitea/prentice.toml", text).await;
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -119,9 +146,12 @@ impl World {
             folder,
             port,
             hears,
+            repos: Vec::new(),
+            scopes: crate::gitea::LEAST,
             keys,
             serving: None,
         };
+        world.repos.push(world.repo.name.clone());
         world.serve(keys.agent).await;
         Some(world)
     }
@@ -129,15 +159,15 @@ impl World {
     /// Starts the server; it is there when this returns.
     async fn serve(&mut self, agent: &str) {
         let poll = match self.hears {
-            Hears::Hooks => "0",
+            Hears::Hooks | Hears::ByHand => "0",
             Hears::Polling => "10s",
         };
         let config = format!(
             "version = 1\n[server]\nlisten = \"127.0.0.1:{}\"\n[[forge]]\nname = \"main\"\nkind = \"gitea\"\n\
-             base_url = \"{}\"\nrepos = [\"{}\"]\npoll = \"{poll}\"\n{}\n[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']\n{}\n",
+             base_url = \"{}\"\nrepos = {:?}\npoll = \"{poll}\"\n{}\n[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']\n{}\n",
             self.port,
             self.gitea.url(),
-            self.repo.name,
+            self.repos,
             self.keys.forge,
             self.keys.server,
         );
@@ -148,11 +178,14 @@ impl World {
             .append(true)
             .open(self.log())
             .unwrap();
-        let token = self.gitea.token(&self.bot, crate::gitea::LEAST).await;
-        let child = Command::new(crate::sandbox::helper())
+        let token = self.gitea.token(&self.bot, self.scopes).await;
+        let mut command = Command::new(crate::sandbox::helper());
+        if self.hears != Hears::Polling {
+            command.env("PRENTICE_FORGE_MAIN_WEBHOOK_SECRET", SECRET);
+        }
+        let child = command
             .args(["--config", file.to_str().unwrap(), "serve"])
             .env("PRENTICE_FORGE_MAIN_TOKEN", token)
-            .env("PRENTICE_FORGE_MAIN_WEBHOOK_SECRET", SECRET)
             .env("PRENTICE_FORGE_MAIN_SIGNING_KEY_FILE", self.signing_key())
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .env("HOME", self.folder.path())
@@ -167,6 +200,32 @@ impl World {
             std::net::TcpStream::connect(address).is_ok()
         })
         .await;
+    }
+
+    /// Sends a delivery as Gitea does, signed.
+    async fn deliver(&self, event: &str, body: &Value) {
+        let body = body.to_string();
+        let url = format!("http://127.0.0.1:{}/hooks/main", self.port);
+        let signature = crate::web::sign_with(SECRET, body.as_bytes());
+        let sent = reqwest::Client::new()
+            .post(url)
+            .header("x-gitea-event-type", event)
+            .header("x-gitea-delivery", &signature[..32])
+            .header("x-gitea-signature", &signature)
+            .body(body)
+            .send();
+        // One that is known already is answered 200.
+        let status = sent.await.unwrap().status().as_u16();
+        assert!([200, 202].contains(&status), "{status}");
+    }
+
+    /// What a delivery about an issue says, as the issue is now.
+    async fn told(&self, action: &str, issue: i64, sender: &User) -> Value {
+        let issue = self.at(&format!("issues/{issue}")).await;
+        json!({
+            "action": action, "issue": issue, "sender": { "login": sender.login },
+            "repository": { "id": self.repo.id, "full_name": self.repo.name },
+        })
     }
 
     /// The key that signs commits where the server file wants that.
@@ -196,6 +255,10 @@ impl World {
         }
     }
 
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -204,8 +267,8 @@ impl World {
         let started = Instant::now();
         while !is().await {
             if started.elapsed() > Duration::from_secs(secs) {
-                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-                panic!("{what}: not within {secs} s\n{log}");
+                let (log, task) = (self.said(), self.prentice(&["tasks", "show", "T-1"]));
+                panic!("{what}: not within {secs} s\n{log}\n{task}");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -227,6 +290,62 @@ impl World {
             .label(&self.owner, &self.repo, issue, &["agent"])
             .await;
         issue
+    }
+
+    /// A labelled issue that became a pull request: both numbers.
+    async fn in_review(&self) -> (i64, i64) {
+        let issue = self.labelled().await;
+        self.is_at(issue, "needs-review").await;
+        let branch = format!("agent/{issue}-");
+        let pulls = self.pulls().await;
+        let of_it = pulls.iter().find(|pull| {
+            let head = pull["head"]["ref"].as_str().unwrap();
+            head.starts_with(&branch) && pull["state"] == "open"
+        });
+        (issue, of_it.unwrap()["number"].as_i64().unwrap())
+    }
+
+    async fn head(&self, pull: i64) -> String {
+        let pull = self.at(&format!("pulls/{pull}")).await;
+        pull["head"]["sha"].as_str().unwrap().to_owned()
+    }
+
+    /// The text of the one status comment.
+    async fn status_text(&self, issue: i64) -> String {
+        self.by_bot(issue, "task=").await.pop().unwrap_or_default()
+    }
+
+    async fn status_says(&self, issue: i64, words: &str) {
+        let what = format!("the status of {issue} says: {words}");
+        self.until(&what, 60, async || {
+            self.status_text(issue).await.contains(words)
+        })
+        .await;
+    }
+
+    /// Nothing of ours is on an issue, and nothing comes: deliveries of a moment ago were looked at.
+    async fn stays_untouched(&self, issue: i64) {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(self.by_bot(issue, "").await, [""; 0]);
+    }
+
+    /// A file as a branch has it.
+    async fn text_at(&self, branch: &str, path: &str) -> String {
+        let url = format!("repos/{}/raw/{path}?ref={branch}", self.repo.name);
+        let admin = &self.gitea.server.admin;
+        let (status, text) = self.gitea.ask(admin, Method::GET, &url, None).await;
+        assert_eq!(status, 200, "{path} on {branch}: {text}");
+        match text {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+
+    /// Another person with this permission there.
+    async fn person(&self, word: &str, permission: &str) -> User {
+        let user = self.gitea.user(word).await;
+        self.gitea.collaborator(&self.repo, &user, permission).await;
+        user
     }
 
     /// The word of the stage in the one status comment.

@@ -176,8 +176,10 @@ fn new_task() -> NewTask {
             reviewer: None,
             text: "Empty input crashes".to_owned(),
             comments_left_out: 0,
+            comments_without_room: 0,
             hidden: Vec::new(),
             digest: Digest::of(b"Empty input crashes"),
+            issue_digest: None,
         },
         survey: Survey::default(),
         settings: Settings::default(),
@@ -189,6 +191,7 @@ fn new_task() -> NewTask {
         accepted_at: Time(5),
         branch: None,
         unaccepted: false,
+        unshown: false,
     }
 }
 
@@ -294,7 +297,7 @@ conformance! { sqlite: super::World::sqlite();
     a_publish_is_merged_while_it_waits_and_armed_again_while_in_flight
     what_could_not_be_published_is_asked_for_again_under_its_number
     an_effect_with_a_known_key_adds_nothing
-    a_timer_is_due_when_the_clock_says_so
+        a_timer_is_due_when_the_clock_says_so
     a_job_handed_back_is_due_later_and_counts_only_when_told
     a_clock_set_back_delays_no_work
     what_is_old_is_forgotten_but_for_the_newest_and_what_is_not_done

@@ -179,7 +179,12 @@ async fn answer(mut stream: TcpStream) -> (u16, String) {
 }
 
 fn sign(body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    sign_with(SECRET, body)
+}
+
+/// The digits of a signature.
+pub(crate) fn sign_with(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
     let digits = mac.finalize().into_bytes();
     digits.iter().map(|byte| format!("{byte:02x}")).collect()

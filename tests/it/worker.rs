@@ -381,6 +381,7 @@ fn new_task(number: i64) -> NewTask {
         accepted_at: Time(0),
         branch: None,
         unaccepted: false,
+        unshown: false,
     }
 }
 

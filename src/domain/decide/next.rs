@@ -70,7 +70,7 @@ impl<'a> Next<'a> {
         self
     }
 
-    /// Every change is shown: `Publish` is the last effect of every move. A run that is asked for no longer is
+    /// Every change is shown: `Publish` is the last effect of every move, unless nothing of the task is shown. A run that is asked for no longer is
     /// stopped, wherever it is: claimed, it may not have said so yet.
     pub(super) fn to(mut self, stage: Stage) -> Decision {
         if !self.keep_since {
@@ -83,7 +83,9 @@ impl<'a> Next<'a> {
         {
             self.effects.insert(0, Effect::Cancel { run });
         }
-        self.effects.push(Effect::Publish);
+        if !self.task.unshown {
+            self.effects.push(Effect::Publish);
+        }
         Decision::Moved {
             task: Box::new(self.task.0.into_owned()),
             effects: self.effects,
@@ -123,6 +125,7 @@ impl<'a> Next<'a> {
     pub(super) fn accept(mut self, by: &str) -> Decision {
         self.task.requester = by.to_owned();
         self.task.accepted_at = self.at;
+        self.task.unshown = false;
         self.fit()
     }
 

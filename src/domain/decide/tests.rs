@@ -46,6 +46,7 @@ fn task(stage: Stage) -> Task {
         accepted_at: AT,
         branch: None,
         unaccepted: false,
+        unshown: false,
     };
     let mut task = new.proposed(TaskId(1), "agent/1-x".to_owned(), AT);
     (task.stage, task.run, task.round) = (stage, 2, 1);
@@ -748,4 +749,102 @@ fn an_edit_after_the_start_is_the_text_of_the_next_try() {
     assert_eq!((&now.edited, now.issue_edited_at), (&None, None));
     // The new text is judged like any other.
     assert_eq!(again("# Nothing to tell it by").word(), "needs-info");
+}
+
+#[test]
+fn a_task_that_is_not_shown_writes_nothing_before_somebody_who_may_asks_for_it() {
+    let by = || DANA.to_owned();
+    let mut hidden = task(Stage::Proposed);
+    hidden.unshown = true;
+    let edited = Event::IssueEdited {
+        by: "eve".to_owned(),
+        brief: Box::new(brief::parse("# Another text", 10_000).unwrap()),
+    };
+    let (now, effects) = moved(&hidden, &edited);
+    assert_eq!((now.word(), effects), ("proposed", vec![]));
+    for event in [Event::Stopped { by: by() }, Event::IssueClosed { by: by() }] {
+        let (now, effects) = moved(&hidden, &event);
+        assert_eq!(now.word(), "stopped");
+        assert!(
+            matches!(effects.as_slice(), [Effect::CleanUp { .. }]),
+            "{effects:?}"
+        );
+        let gone = Event::CleanedUp { left: vec![] };
+        assert_eq!(moved(&now, &gone).1, []);
+    }
+    let lost = Event::OutOfReach {
+        why: "archived".to_owned(),
+    };
+    assert_eq!(decide(&hidden, &lost, AT), Decision::Stale);
+    // Asked for by somebody who may, it is shown, and an acceptance shows it as well.
+    let (shown, effects) = moved(&hidden, &Event::AskedFor { by: by() });
+    assert_eq!((shown.word(), effects), ("proposed", vec![Effect::Publish]));
+    assert_eq!(
+        decide(&shown, &Event::AskedFor { by: by() }, AT),
+        Decision::Stale
+    );
+    let accepted = Event::Accepted {
+        by: by(),
+        digest: hidden.brief.digest.clone(),
+    };
+    let (now, effects) = moved(&hidden, &accepted);
+    assert_eq!(now.word(), "queued");
+    assert_eq!(effects.last(), Some(&Effect::Publish));
+}
+
+#[test]
+fn a_repository_out_of_reach_fails_what_is_under_way_and_moves_nothing_else() {
+    let lost = Event::OutOfReach {
+        why: "r is archived".to_owned(),
+    };
+    let review = Stage::InReview {
+        head: commit('c'),
+        checking: None,
+        closing: None,
+    };
+    for stage in [Stage::Proposed, review, Stage::Publishing { revision: 1 }] {
+        let (now, effects) = moved(&task(stage), &lost);
+        let Stage::Failed { failure } = &now.stage else {
+            panic!("{:?}", now.stage);
+        };
+        assert_eq!(failure.class, FailureClass::Forge);
+        assert_eq!(failure.message, "r is archived");
+        assert!(
+            !effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::CleanUp { .. }))
+        );
+    }
+    // A run under way is ended.
+    let (_, effects) = moved(&running(2, None), &lost);
+    assert_eq!(effects.first(), Some(&Effect::Cancel { run: 2 }));
+    let theirs = task(Stage::TakenOver {
+        by: DANA.to_owned(),
+    });
+    assert_eq!(decide(&theirs, &lost, AT), Decision::Stale);
+    let (failed, _) = moved(&task(Stage::Proposed), &lost);
+    assert_eq!(decide(&failed, &lost, AT), Decision::Stale);
+}
+
+#[test]
+fn an_answer_about_the_text_is_no_edit_of_the_issue() {
+    let about = Stage::Asking {
+        about: About::Brief,
+        questions: Vec::new(),
+        until: AT,
+    };
+    let mut asking = task(about);
+    asking.brief = brief::parse("# A title\n\nIt crashes.", 10_000).unwrap();
+    let answered = Event::Answered {
+        by: DANA.to_owned(),
+        text: "- it works (`tests`)".to_owned(),
+    };
+    let (now, _) = moved(&asking, &answered);
+    assert_eq!(now.word(), "queued");
+    // What the issue says is what it said.
+    let same = Event::IssueEdited {
+        by: "somebody".to_owned(),
+        brief: Box::new(asking.brief.clone()),
+    };
+    assert_eq!(decide(&now, &same, AT), Decision::Stale);
 }

@@ -15,7 +15,13 @@ const WORDS_MAX: usize = 300;
 #[must_use]
 pub fn journal_line(event: &Event) -> String {
     match event {
+        Event::Requested { new, .. } if new.unshown => format!(
+            "requested by {}; not shown on the forge, where too many were proposed within an hour",
+            new.requester
+        ),
         Event::Requested { new, .. } => format!("requested by {}", new.requester),
+        Event::AskedFor { by } => format!("{by} asked for it too; it is shown on the forge now"),
+        Event::OutOfReach { .. } => "nothing can be written to the repository any more".to_owned(),
         Event::Accepted { by, digest } => format!("{by} accepted the brief {}", digest.short()),
         Event::RunStarted { run, attempt: 1 } => format!("run {run} began"),
         Event::RunStarted { run, attempt } => format!("run {run} began again (claim {attempt})"),

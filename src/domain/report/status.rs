@@ -123,6 +123,11 @@ fn proposed(page: &mut Page, task: &Task, voice: &Voice) {
         "Someone who may not start a task asked for this, or the text changed after it was accepted. \
          I have not read beyond the text `{digest}` and will not start."
     ));
+    if task.unshown {
+        page.add(
+            "The forge shows nothing of this: more were proposed there within an hour than are shown.",
+        );
+    }
     if voice.is_local() {
         return;
     }
@@ -399,14 +404,23 @@ pub(super) fn left_out_line(task: &Task) -> Option<String> {
         CommentsFrom::None => "comments are no part of the brief",
         CommentsFrom::Write => "their authors do not have write",
         CommentsFrom::Triage => "their authors do not have triage",
-        CommentsFrom::Anyone => "there was no room for them",
+        CommentsFrom::Anyone => "nothing proves that nobody edited them",
     };
-    (left_out > 0).then(|| {
-        format!(
+    let mut parts = Vec::new();
+    if left_out > 0 {
+        parts.push(format!(
             "{} left out of the brief: {whose} (`[context] comments_from`).",
             count(left_out as usize, "comment", "comments")
-        )
-    })
+        ));
+    }
+    let crowded = task.brief.comments_without_room;
+    if crowded > 0 {
+        parts.push(format!(
+            "{} left out of the brief: there was no room (`[context] max_chars`).",
+            count(crowded as usize, "comment", "comments")
+        ));
+    }
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// What a person should know about the text and nothing was stopped by, as list items.

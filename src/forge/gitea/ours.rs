@@ -68,7 +68,7 @@ impl Repo {
         }
     }
 
-    /// Our comment on `number` that begins with the line `mark`: by `known`, else among all.
+    /// Our comment on `number`: `known`, whatever a person made of its text, else the one that begins with the line `mark`.
     pub(super) async fn own_comment(
         &self,
         number: i64,
@@ -76,12 +76,11 @@ impl Repo {
         known: Option<CommentId>,
     ) -> Result<Option<RawComment>, Error> {
         let me = self.home.me().await?.id;
-        let ours = |comment: &RawComment| {
-            comment.user.as_ref().is_some_and(|user| user.id == me) && begins(&comment.body, mark)
-        };
+        let by_us = |comment: &RawComment| comment.user.as_ref().is_some_and(|user| user.id == me);
+        let ours = |comment: &RawComment| by_us(comment) && begins(&comment.body, mark);
         if let Some(known) = known {
             match self.one_comment(known).await {
-                Ok(comment) if ours(&comment) && comment.number() == Some(number) => {
+                Ok(comment) if by_us(&comment) && comment.number() == Some(number) => {
                     return Ok(Some(comment));
                 }
                 Ok(_) | Err(Error::Gone { .. }) => {}

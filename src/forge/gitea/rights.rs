@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::super::Error;
 use super::super::http::Call;
-use super::shape::{RawRepository, RawUser};
+use super::super::{Account, Error};
+use super::shape::{RawRepository, RawUser, account};
 use super::{Home, Repo, flat, front};
 use crate::domain::policy::Right;
 
@@ -99,6 +99,16 @@ async fn assigned(repo: &Repo, login: &str) -> Result<Option<Right>, Error> {
         None => Some(Right::Write),
         Some(teams) => least(&teams),
     })
+}
+
+/// Who can be assigned: everyone who may push, and in an organisation some who may only read.
+pub(super) async fn assignable(repo: &Repo) -> Result<Vec<Account>, Error> {
+    let call = Call::new(Method::GET, ["assignees"], "who can be assigned");
+    let all: Vec<RawUser> = repo.send(call, &[200]).await?.list()?;
+    Ok(all
+        .into_iter()
+        .filter_map(|user| account(Some(user)))
+        .collect())
 }
 
 /// Everyone reads what is public; who reads the rest is not told.

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::super::http::Call;
 use super::super::{
-    Changed, Comment, CommentId, Conversation, Did, Entry, Error, LIST_MAX, Proof, PullInfo,
-    Reaction, Remark, Repository, Review, ReviewVerdict, Thread, note_marker,
+    Account, Changed, Comment, CommentId, Conversation, Did, Entry, Error, LIST_MAX, Proof,
+    PullInfo, Reaction, Remark, Repository, Review, ReviewVerdict, Thread, note_marker,
 };
 use super::shape::{
     RawComment, RawEntry, RawIssue, RawPull, RawReaction, RawRemark, RawReview, account, time,
@@ -62,13 +62,14 @@ impl Repo {
         let mut empty = 0;
         for page in 1_u32.. {
             let one = call.clone().query("page", page.to_string());
-            let entries: Vec<RawEntry> = self.on(number, one).await?.list()?;
+            // One that refers to what was deleted since is told as nothing at all.
+            let entries: Vec<Option<RawEntry>> = self.on(number, one).await?.list()?;
             empty = if entries.is_empty() { empty + 1 } else { 0 };
             // Neither its length nor a next page is told rightly.
             if empty == EMPTY_MAX {
                 break;
             }
-            all.extend(entries);
+            all.extend(entries.into_iter().flatten());
             if all.len() > LIST_MAX {
                 return Err(Error::Invalid {
                     what,
@@ -164,6 +165,10 @@ impl Conversation for Talk {
 
     async fn right(&self, login: &str) -> Result<Option<Right>, Error> {
         rights::right(&self.repo, login).await
+    }
+
+    async fn writers(&self) -> Result<Option<Vec<Account>>, Error> {
+        Ok(Some(rights::assignable(&self.repo).await?))
     }
 
     async fn unedited(&self, _number: i64, _at: Time) -> Result<Proof, Error> {

@@ -63,6 +63,23 @@ impl Repo {
         line.get(&self.at(&format!("/issues/{number}")), ask).await
     }
 
+    /// Everyone who may push; `None` where our account is too weak to be told.
+    pub(super) async fn writers(&self) -> Result<Option<Vec<Account>>, Error> {
+        let ask = Ask {
+            what: "who may push",
+            needs: "metadata: read",
+        };
+        let line = self.line().await?;
+        let path = self.at("/collaborators?affiliation=all&permission=push");
+        match line.list::<wire::User>(&path, None, ask).await {
+            Ok(all) => Ok(Some(
+                all.into_iter().filter_map(wire::User::account).collect(),
+            )),
+            Err(Error::NotPermitted { .. } | Error::Gone { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What `login` may do, by the exact role. A bot may do nothing, whatever role it has.
     pub(super) async fn right(&self, login: &str) -> Result<Option<Right>, Error> {
         if wire::is_bot_login(login) {

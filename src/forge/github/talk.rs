@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::super::{
-    Changed, Comment, CommentId, Conversation, Entry, Error, Proof, PullInfo, Reaction, Remark,
-    Repository, Review, Thread, note_marker,
+    Account, Changed, Comment, CommentId, Conversation, Entry, Error, Proof, PullInfo, Reaction,
+    Remark, Repository, Review, Thread, note_marker,
 };
 use super::api::{Ask, Line, Method};
 use super::comments::{Found, Missing};
@@ -91,6 +91,10 @@ impl Conversation for Talk {
 
     async fn right(&self, login: &str) -> Result<Option<Right>, Error> {
         self.0.right(login).await
+    }
+
+    async fn writers(&self) -> Result<Option<Vec<Account>>, Error> {
+        self.0.writers().await
     }
 
     async fn unedited(&self, number: i64, at: Time) -> Result<Proof, Error> {

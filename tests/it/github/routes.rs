@@ -218,6 +218,10 @@ pub(crate) fn answer(
             (*caller == Caller::Token).then_some(TOKEN_BOT),
         )),
         ("GET", "/installation") => show.ok(show.installation()),
+        ("GET", "/collaborators") => {
+            let least = given.get("permission").map_or("pull", String::as_str);
+            collaborators(&show, least)
+        }
         ("GET", "/collaborators/{username}/permission") => permission(&show, &parts["username"]),
         ("GET", "/issues") => show.ok(show.issues(&given)),
         ("GET", "/issues/{issue_number}") => show.ok(show.issue(number("issue_number"))),
@@ -473,6 +477,24 @@ fn access_token(show: Show<'_>, installation: i64, body: &Value) -> Reply {
     Reply::of(201, show.description.like("installation-token", fields))
 }
 
+/// What a role permits, the least first.
+const ORDER: [&str; 5] = ["pull", "triage", "push", "maintain", "admin"];
+
+fn level(permits: &str) -> usize {
+    ORDER.iter().position(|one| *one == permits).unwrap_or(0)
+}
+
+fn collaborators(show: &Show<'_>, least: &str) -> Reply {
+    let users = show.world.users.iter();
+    let all = users.filter_map(|(login, user)| {
+        let (role, permits) = user.role.clone()?;
+        let fields = json!({ "login": login, "id": user.id, "type": user.kind, "role_name": role });
+        let fits = level(permits) >= level(least) && user.kind != "Organization";
+        fits.then(|| show.description.like("collaborator", fields))
+    });
+    show.ok(Value::Array(all.collect()))
+}
+
 fn permission(show: &Show<'_>, login: &str) -> Reply {
     let Some(user) = show.world.users.get(login) else {
         return Reply::refused(404, "Not Found");
@@ -482,9 +504,8 @@ fn permission(show: &Show<'_>, login: &str) -> Reply {
     }
     // Everyone may read what is public.
     let (role, permits) = user.role.clone().unwrap_or(("read".to_owned(), "pull"));
-    let order = ["pull", "triage", "push", "maintain", "admin"];
-    let level = order.iter().position(|one| *one == permits).unwrap_or(0);
-    let permissions: serde_json::Map<String, Value> = order
+    let level = level(permits);
+    let permissions: serde_json::Map<String, Value> = ORDER
         .iter()
         .enumerate()
         .map(|(at, name)| ((*name).to_owned(), Value::from(at <= level)))

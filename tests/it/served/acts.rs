@@ -62,6 +62,49 @@ async fn a_stranger_s_words_run_only_as_the_signed_delivery_has_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_before_the_label_s_own_delivery_waits_for_it() {
+    let Some(world) = World::new("a_look_before_the_label_s", Hears::ByHand).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let eve = gitea.user("eve").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let issue = gitea.issue(&eve, repo, "No answer", ISSUE).await;
+    gitea.label(owner, repo, issue, &["agent"]).await;
+    // The label is there; of what was delivered only its proof is still under way.
+    let opened = world.told("opened", issue, &eve).await;
+    world.deliver("issues", &opened).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.stage(issue).await, "", "proposed too early");
+    let labelled = world.told("label_updated", issue, owner).await;
+    world.deliver("issue_label", &labelled).await;
+    world.is_at(issue, "needs-review").await;
+    // Waiting for it was no trouble.
+    let log = std::fs::read_to_string(world.log()).unwrap();
+    assert!(!log.contains("came to no end"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_that_does_not_come_leaves_the_words_to_whoever_accepts_them() {
+    let Some(world) = World::new("a_proof_that_does_not_come", Hears::ByHand).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let eve = gitea.user("eve").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let issue = gitea.issue(&eve, repo, "No answer", ISSUE).await;
+    gitea.label(owner, repo, issue, &["agent"]).await;
+    // Somebody else's delivery about the labels proves nothing, and neither does other text.
+    let by_eve = world.told("label_updated", issue, &eve).await;
+    world.deliver("issue_label", &by_eve).await;
+    let mut other = world.told("label_updated", issue, owner).await;
+    other["issue"]["body"] = json!("something else");
+    world.deliver("issue_label", &other).await;
+    world.is_at(issue, "proposed").await;
+    assert_eq!(world.pulls().await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_deliveries_a_stranger_s_words_wait_until_somebody_accepts_their_digest() {
     let Some(world) = World::new("without_deliveries_a_stranger", Hears::Polling).await else {
         return;

@@ -50,7 +50,7 @@ impl Hub {
             app,
             port,
             poll: match hears {
-                Hears::Hooks => "0",
+                Hears::Hooks | Hears::ByHand => "0",
                 Hears::Polling => "10s",
             },
             serving: None,

@@ -10,11 +10,6 @@ async fn says(world: &World, pull: i64, word: &str, sha: &str) -> bool {
     comments.iter().any(|comment| comment.contains(&start))
 }
 
-async fn head(world: &World, pull: i64) -> String {
-    let pull = world.at(&format!("pulls/{pull}")).await;
-    pull["head"]["sha"].as_str().unwrap().to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_verdict_is_right_and_told_again_in_the_same_comment() {
     let Some(world) = World::new("each_verdict_is_right", Hears::Hooks).await else {
@@ -33,7 +28,7 @@ async fn each_verdict_is_right_and_told_again_in_the_same_comment() {
     ] {
         let pull = gitea.pull(owner, repo, branch, branch).await;
         let comment = gitea.comment(owner, repo, pull, "/agent verify").await;
-        let sha = head(&world, pull).await;
+        let sha = world.head(pull).await;
         let what = format!("{branch} is {word}");
         world
             .until(&what, 60, async || says(&world, pull, word, &sha).await)
@@ -48,7 +43,7 @@ async fn each_verdict_is_right_and_told_again_in_the_same_comment() {
         if branch == "break" {
             // Put right and asked again: told in the same comment.
             world.change(owner, "break", "answer.txt", "42\n").await;
-            let sha = head(&world, pull).await;
+            let sha = world.head(pull).await;
             gitea.comment(owner, repo, pull, "/agent verify").await;
             world
                 .until("it is told again", 60, async || {
@@ -95,7 +90,7 @@ async fn a_stranger_s_fork_is_judged_by_our_rules_and_the_stranger_cannot_ask() 
         "no word to a stranger"
     );
     gitea.comment(owner, repo, pull, "/agent verify").await;
-    let sha = head(&world, pull).await;
+    let sha = world.head(pull).await;
     world
         .until("it is judged", 60, async || {
             says(&world, pull, "not verified", &sha).await
@@ -120,7 +115,7 @@ async fn each_push_is_judged_unasked_where_the_repository_wants_that() {
     gitea.file(owner, repo, "break", "answer.txt", "41\n").await;
     let pull = gitea.pull(owner, repo, "break", "break").await;
     let judged = async |word: &'static str| {
-        let sha = head(&world, pull).await;
+        let sha = world.head(pull).await;
         let what = format!("{sha} is {word}");
         world
             .until(&what, 60, async || says(&world, pull, word, &sha).await)
@@ -164,7 +159,7 @@ async fn a_label_on_a_pull_request_has_it_judged_where_one_with_write_put_it_and
     let unlabelled = gitea.pull(owner, repo, "other", "other").await;
     let pull = gitea.pull(owner, repo, "fix", "fix").await;
     gitea.label(owner, repo, pull, &["agent"]).await;
-    let sha = head(&world, pull).await;
+    let sha = world.head(pull).await;
     world
         .until("it is judged", 60, async || {
             says(&world, pull, "verified", &sha).await
