@@ -96,6 +96,15 @@ impl App {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Refereed, AppError> {
         let place = self.place(&order.url, Thing::Pull).await?;
+        if order.publish && place.named.forge.shadow {
+            return Err(AppError::Usage(Said::new(
+                format!(
+                    "nothing is written to {}: `shadow = true`",
+                    place.named.forge.name
+                ),
+                "leave --publish away, or change the server file",
+            )));
+        }
         let (repository, number) = (&place.repository, place.named.number);
         let pull = place
             .conversation

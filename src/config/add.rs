@@ -261,7 +261,23 @@ mod tests {
             added(Some(&text), &agent, Some("127.0.0.1:9000")),
             "was there"
         );
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        # Made by `prentice setup`. Every key with its value: `prentice config show --server`.
+        version = 1
+
+        [server]
+        listen = "127.0.0.1:9000"
+
+        [[forge]]
+        name = "main"
+        kind = "gitea"
+        base_url = "https://git.example.org"
+        repos = ["team/thing"]
+        poll = "60s"
+
+        [agents.default]
+        command = ["sh", "-c", "echo \"a\\b\""]
+        "#);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub async fn await_code(listener: TcpListener, wish: Wish, patience: Duration) -
     let router = Router::new()
         .route("/{token}", get(page))
         .route("/{token}/done", get(back))
-        .fallback(|| async { plain(StatusCode::NOT_FOUND, "there is nothing here") })
+        .fallback(|| async { nothing() })
         .with_state(Arc::clone(&visit));
     let stop = CancellationToken::new();
     let stopped = stop.clone();
@@ -86,9 +86,9 @@ async fn page(
     Path(token): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    match admitted(&visit, &token, &headers) {
-        Ok(()) => html(StatusCode::OK, &visit.wish.action, &asking(&visit.wish)),
-        Err(refused) => refused,
+    match is_admitted(&visit, &token, &headers) {
+        true => html(StatusCode::OK, &visit.wish.action, &asking(&visit.wish)),
+        false => nothing(),
     }
 }
 
@@ -98,8 +98,8 @@ async fn back(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refused) = admitted(&visit, &token, &headers) {
-        return refused;
+    if !is_admitted(&visit, &token, &headers) {
+        return nothing();
     }
     let query = query.unwrap_or_default();
     let value = |name: &str| {
@@ -138,14 +138,15 @@ async fn back(
 
 /// Whether this is the visit that the terminal announced: its token, and our own address, since a page elsewhere can
 /// have a name of its own point to this machine.
-fn admitted(visit: &Visit, token: &str, headers: &HeaderMap) -> Result<(), Response> {
+fn is_admitted(visit: &Visit, token: &str, headers: &HeaderMap) -> bool {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    match same(token, &visit.wish.token) && host == Some(visit.host.as_str()) {
-        true => Ok(()),
-        false => Err(plain(StatusCode::NOT_FOUND, "there is nothing here")),
-    }
+    same(token, &visit.wish.token) && host == Some(visit.host.as_str())
+}
+
+fn nothing() -> Response {
+    plain(StatusCode::NOT_FOUND, "there is nothing here")
 }
 
 /// Compares without telling by its time where two differ.

@@ -61,7 +61,7 @@ pub(super) fn keep_secret(path: &Path, secret: &SecretString) -> Result<Made, Ap
     };
     match stored {
         Some(stored) if stored.expose_secret() == secret.expose_secret() && is_private() => {
-            return Ok(Made::WasThere);
+            Ok(Made::WasThere)
         }
         stored => {
             let text = format!("{}\n", secret.expose_secret().trim_end());

@@ -28,6 +28,14 @@ async fn an_app_is_told_each_permission_that_it_lacks_and_how_its_deliveries_wen
         let lacks = grants.into_iter().filter(|one| one.held != Some(true));
         lacks.map(|one| one.name).collect::<Vec<_>>()
     };
+    assert_eq!(lacks().await, ["statuses"], "the fake App was made without");
+    let give = |name: &str| {
+        let mut world = fake.world();
+        world
+            .permissions
+            .insert(name.to_owned(), "write".to_owned());
+    };
+    give("statuses");
     assert_eq!(lacks().await, Vec::<&str>::new());
     fake.world()
         .permissions

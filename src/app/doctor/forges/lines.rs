@@ -492,6 +492,10 @@ mod tests {
                 format!("{} {}", line.state.name(), line.text)
             })
             .collect();
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @"
+        ok main: its clock and ours agree
+        warn main: our clock is 5 m 0 s ahead; words would be taken for edited or for old, tokens for expired
+        warn main: our clock is 1 h 1 m behind; words would be taken for edited or for old, tokens for expired
+        ");
     }
 }
