@@ -740,6 +740,7 @@ fn author() -> Author {
     Author {
         name: "Speed".to_owned(),
         email: "speed@localhost".to_owned(),
+        signer: None,
     }
 }
 
