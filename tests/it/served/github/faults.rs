@@ -327,6 +327,10 @@ async fn matrix(app: bool) {
         assert_eq!(end, End::Right);
         roads.extend(made.into_iter().map(|call| (call, road)));
     }
+    // Asked once by the first sweep, which may be over before the road begins.
+    for of_the_sweep in ["GET issues", "GET /app/hook/deliveries"] {
+        roads.remove(of_the_sweep);
+    }
     assert!(roads.len() > 25, "{roads:?}");
     let mut cells = Vec::new();
     let quick: Vec<&'static str> = FAULTS
@@ -334,7 +338,9 @@ async fn matrix(app: bool) {
         .copied()
         .filter(|fault| *fault != "slow")
         .collect();
-    for (at, (call, road)) in roads.iter().enumerate() {
+    for (call, road) in &roads {
+        // The same cells each time, whatever else there is.
+        let at: usize = call.bytes().map(usize::from).sum();
         let cell = |fault, times| Cell {
             call: call.clone(),
             fault,
