@@ -51,14 +51,15 @@ fn is_refusal(fault: &str) -> bool {
     matches!(fault, "403" | "404" | "422" | "301" | "307")
 }
 
-/// Whether a call asks which repositories there are.
+/// Whether a call asks what there is at all: what is gone for a moment is found again by the next sweep.
 fn is_reach(call: &str) -> bool {
-    [
+    let all = [
         "GET ",
         "GET /app/installations",
         "GET /installation/repositories",
-    ]
-    .contains(&call)
+        "GET issues/#",
+    ];
+    all.contains(&call)
 }
 
 /// The two roads. Together they make every call.
@@ -93,7 +94,6 @@ impl Walk {
     /// What the fault may do to the road before there is a task, or to how long it takes.
     async fn expects(&mut self, cell: &Cell) {
         let is_refused = is_refusal(cell.fault);
-        // Out of reach for a moment, the repository is found again by the next sweep.
         if is_refused && is_reach(&cell.call) {
             self.patience = Duration::from_secs(300);
         }
