@@ -51,14 +51,15 @@ fn is_refusal(fault: &str) -> bool {
     matches!(fault, "403" | "404" | "422" | "301" | "307")
 }
 
-/// Whether a call asks which repositories there are.
+/// Whether a call asks what there is at all: what is gone for a moment is found again by the next sweep.
 fn is_reach(call: &str) -> bool {
-    [
+    let all = [
         "GET ",
         "GET /app/installations",
         "GET /installation/repositories",
-    ]
-    .contains(&call)
+        "GET issues/#",
+    ];
+    all.contains(&call)
 }
 
 /// The two roads. Together they make every call.
@@ -93,7 +94,6 @@ impl Walk {
     /// What the fault may do to the road before there is a task, or to how long it takes.
     async fn expects(&mut self, cell: &Cell) {
         let is_refused = is_refusal(cell.fault);
-        // Out of reach for a moment, the repository is found again by the next sweep.
         if is_refused && is_reach(&cell.call) {
             self.patience = Duration::from_secs(300);
         }
@@ -327,6 +327,10 @@ async fn matrix(app: bool) {
         assert_eq!(end, End::Right);
         roads.extend(made.into_iter().map(|call| (call, road)));
     }
+    // Asked once by the first sweep, which may be over before the road begins.
+    for of_the_sweep in ["GET issues", "GET /app/hook/deliveries"] {
+        roads.remove(of_the_sweep);
+    }
     assert!(roads.len() > 25, "{roads:?}");
     let mut cells = Vec::new();
     let quick: Vec<&'static str> = FAULTS
@@ -334,7 +338,9 @@ async fn matrix(app: bool) {
         .copied()
         .filter(|fault| *fault != "slow")
         .collect();
-    for (at, (call, road)) in roads.iter().enumerate() {
+    for (call, road) in &roads {
+        // The same cells each time, whatever else there is.
+        let at: usize = call.bytes().map(usize::from).sum();
         let cell = |fault, times| Cell {
             call: call.clone(),
             fault,
