@@ -163,6 +163,9 @@ async fn be(subject: &str, data: &Path) -> Res<()> {
                 wake: Arc::new(Notify::new()),
                 alive: Arc::new(|| Ok(())),
                 metrics: true,
+                clock: Arc::new(SystemClock),
+                link_key: None,
+                is_secure: false,
                 limits: Limits::default(),
             };
             serve(listener, site, CancellationToken::new(), Duration::ZERO).await;

@@ -140,6 +140,9 @@ pub struct Intake {
     hears: bool,
 }
 
+/// How long after it was not there an issue is asked for again.
+const GONE_AFTER: Duration = Duration::from_secs(2);
+
 /// How long a decision is waited for.
 const DECIDED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -198,7 +201,17 @@ impl Intake {
         let conversation = self.service.conversation(&served.repository);
         let thread = match conversation.thread(number).await {
             Ok(thread) => thread,
-            Err(forge::Error::Gone { .. }) => return self.gone(served, number).await,
+            // Believed when the repository answers and the issue, a moment later, still does not: one such answer
+            // may be a slip of the forge, and would stop the task.
+            Err(forge::Error::Gone { .. }) => {
+                conversation.repository().await?;
+                tokio::time::sleep(GONE_AFTER).await;
+                match conversation.thread(number).await {
+                    Ok(thread) => thread,
+                    Err(forge::Error::Gone { .. }) => return self.gone(served, number).await,
+                    Err(error) => return Err(error.into()),
+                }
+            }
             Err(error) => return Err(error.into()),
         };
         let ground = match self.desk.ground(&served.repository).await {
