@@ -10,12 +10,13 @@ use super::credential::read_credential;
 use super::local::bench;
 use super::prepare::governing;
 use super::referee::{Trouble, check, fetch_pull};
-use super::remote::remote;
+use super::remote::{RemoteRefs, remote};
 use super::{App, AppError, Refereed, Said};
 use crate::config::{self, Credentials, ForgeKind, ForgeSettings};
-use crate::domain::report::{self, CheckState, Refereeing};
+use crate::domain::report::{self, CheckState, Refereeing, Voice};
 use crate::domain::settings::ChecksFrom;
-use crate::forge::{self, Conversation, Repository, Service, Stands};
+use crate::domain::task::{IssueRef, Stage, Task};
+use crate::forge::{self, Conversation, PullRequest, Repository, Service, Stands};
 use crate::git::Mirror;
 use crate::intake::show_verdict;
 use crate::run::REPOSITORY_INSIDE;
@@ -86,6 +87,82 @@ impl App {
         Ok(format!("# {title}\n\n{}\n", thread.body))
     }
 
+    /// Whether a result of the issue at an address could be shown there: asked before the work is done.
+    ///
+    /// # Errors
+    /// As for [`App::issue_at`].
+    pub async fn can_publish(&self, url: &str) -> Result<(), AppError> {
+        let place = self.place(url, Thing::Issue).await?;
+        writable(&place.named.forge)
+    }
+
+    /// Shows the result of a `run` on the forge of its issue: the branch, a draft pull request with the evidence, its
+    /// checks. Nothing else is written, and the issue stays as it is. Gives the page of the pull request.
+    ///
+    /// # Errors
+    /// [`AppError::NotNow`] where the task has no result to show; else as for [`App::issue_at`].
+    pub async fn publish_run(
+        &self,
+        url: &str,
+        clone: &Path,
+        task: &Task,
+    ) -> Result<String, AppError> {
+        let (Stage::InReview { .. }, Some(revision)) = (&task.stage, &task.revision) else {
+            return Err(AppError::NotNow(Said::new(
+                format!("{} has no result that could be published", task.id),
+                format!("`prentice tasks show {}` says why", task.id),
+            )));
+        };
+        let place = self.place(url, Thing::Issue).await?;
+        writable(&place.named.forge)?;
+        let refs = RemoteRefs::new(
+            Arc::clone(&place.service),
+            place.repository.clone(),
+            self.repository(clone)?.mirror,
+            Arc::clone(&self.steps),
+        );
+        let forge = place.service.forge(&place.repository, Arc::new(refs));
+        // The same task, as one of that repository.
+        let shown = Task {
+            issue: IssueRef {
+                forge: place.named.forge.name.clone(),
+                repository: place.repository.name.clone(),
+                repository_id: Some(place.repository.id),
+                number: place.named.number,
+                source: url.to_owned(),
+                out: None,
+            },
+            ..task.clone()
+        };
+        let voice = Voice::forge(task.settings.trigger.prefix.clone());
+        let (title, body) = (
+            report::pull_title(&shown),
+            report::pull_body(&shown, &voice),
+        );
+        let pull = PullRequest {
+            branch: &task.branch,
+            base: Some(&place.repository.default_branch),
+            title: &title,
+            body: &body,
+            draft: true,
+        };
+        let at = forge::Place {
+            task: task.id,
+            issue: place.named.number,
+        };
+        let head = &revision.result.head;
+        let published = async {
+            // Published before, it is there already.
+            forge.ensure_branch(&task.branch, head, None).await?;
+            let pull = forge.ensure_pull(at, &pull).await?;
+            for check in report::checks(&shown) {
+                forge.set_check(at, &check).await?;
+            }
+            Ok(pull.location)
+        };
+        published.await.map_err(|why: forge::Error| told(&why))
+    }
+
     /// Judges a pull request by the rules of the default branch, as a server does.
     ///
     /// # Errors
@@ -96,14 +173,8 @@ impl App {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Refereed, AppError> {
         let place = self.place(&order.url, Thing::Pull).await?;
-        if order.publish && place.named.forge.shadow {
-            return Err(AppError::Usage(Said::new(
-                format!(
-                    "nothing is written to {}: `shadow = true`",
-                    place.named.forge.name
-                ),
-                "leave --publish away, or change the server file",
-            )));
+        if order.publish {
+            writable(&place.named.forge)?;
         }
         let (repository, number) = (&place.repository, place.named.number);
         let pull = place
@@ -251,6 +322,16 @@ impl App {
             env,
         })
     }
+}
+
+fn writable(forge: &ForgeSettings) -> Result<(), AppError> {
+    if !forge.shadow {
+        return Ok(());
+    }
+    Err(AppError::Usage(Said::new(
+        format!("nothing is written to {}: `shadow = true`", forge.name),
+        "leave --publish away, or change the server file",
+    )))
 }
 
 fn has_key(forge: &ForgeSettings, found: &Credentials) -> bool {

@@ -29,7 +29,7 @@ pub(super) struct RunArgs {
     /// Folder for the report, in place of the data folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Show the result on the forge of the issue too; refused in this version
+    /// Show the result on the forge of the issue too: its branch and a draft pull request with the evidence
     #[arg(long)]
     publish: bool,
 }
@@ -49,39 +49,51 @@ pub(super) struct DemoArgs {
 
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Ending, AppError> {
     let words = agent_words(&args.agent_cmd)?;
-    if args.publish {
+    let is_address = is_address(&args.issue);
+    if args.publish && !is_address {
         return Err(AppError::Usage(Said::new(
-            "`run --publish` is not in this version",
-            "push the branch that a run leaves, or let `prentice serve` do it",
+            "--publish shows a result on the forge of its issue, and this issue is on none",
+            "name the issue by its address, or push the branch that a run leaves",
         )));
     }
-    let is_address = is_address(&args.issue);
     let read = (!is_address).then(|| read_issue(&args.issue)).transpose()?;
     let app = context.open().await?;
+    let ending = work(context, &app, args, words, read).await;
+    app.close().await;
+    ending
+}
+
+async fn work(
+    context: &Context,
+    app: &App,
+    args: RunArgs,
+    words: Vec<String>,
+    read: Option<(String, String)>,
+) -> Result<Ending, AppError> {
     let (issue, source) = match read {
         Some(read) => read,
-        None => match app.issue_at(&args.issue).await {
-            Ok(text) => (text, args.issue.clone()),
-            Err(error) => {
-                app.close().await;
-                return Err(error);
-            }
-        },
+        None => (app.issue_at(&args.issue).await?, args.issue.clone()),
     };
+    if args.publish {
+        app.can_publish(&args.issue).await?;
+    }
     let out = args.out.as_deref().map(std::path::absolute).transpose();
     let order = RunOrder {
         issue,
         source,
-        repository: args.repo,
+        repository: args.repo.clone(),
         agent: AgentSpec::Command { argv: words },
         verify: args.verify,
         out: out.map_err(|why| AppError::Usage(Said::plain(why.to_string())))?,
         command: context.line.clone(),
     };
-    let task = app.run(order, &context.say()).await;
-    let ending = task.map(|task| at_rest(&app, &task));
-    app.close().await;
-    ending
+    let task = app.run(order, &context.say()).await?;
+    let mut ending = at_rest(app, &task);
+    if args.publish && matches!(task.stage, Stage::InReview { .. }) {
+        let page = app.publish_run(&args.issue, &args.repo, &task).await?;
+        ending.add_line("pull", &page);
+    }
+    Ok(ending)
 }
 
 pub(super) async fn demo(context: &Context, args: DemoArgs) -> Result<Ending, AppError> {

@@ -148,9 +148,6 @@ async fn an_issue_is_worked_on_by_its_address_in_a_clone_and_nothing_is_written(
             .args(more);
         command.output().unwrap()
     };
-    let refused = run(&["--publish"]);
-    assert_eq!(refused.status.code(), Some(2));
-    insta::assert_snapshot!(words(&refused), @"error: `run --publish` is not in this version; push the branch that a run leaves, or let `prentice serve` do it");
     let done = run(&[]);
     assert_eq!(done.status.code(), Some(0), "{}", words(&done));
     let out = String::from_utf8_lossy(&done.stdout).into_owned();
@@ -164,4 +161,45 @@ async fn an_issue_is_worked_on_by_its_address_in_a_clone_and_nothing_is_written(
         .get(&format!("repos/{}/branches", world.repo.name))
         .await;
     assert_eq!(branches.as_array().unwrap().len(), 1, "{branches}");
+
+    // Asked for, it is shown there: by a token that may.
+    world
+        .gitea
+        .collaborator(&world.repo, &world.bot, "write")
+        .await;
+    world.write("main-token", &world.gitea.token(&world.bot, LEAST).await);
+    let shown = run(&["--publish"]);
+    assert_eq!(shown.status.code(), Some(0), "{}", words(&shown));
+    let pulls = world
+        .gitea
+        .get(&format!("repos/{}/pulls", world.repo.name))
+        .await;
+    assert_eq!(pulls.as_array().unwrap().len(), 1, "{pulls}");
+    let pull = &pulls[0];
+    let out = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(out.contains(pull["html_url"].as_str().unwrap()), "{out}");
+    assert_eq!(
+        (&pull["draft"], &pull["base"]["ref"]),
+        (&json!(true), &json!("main"))
+    );
+    let body = pull["body"].as_str().unwrap();
+    for words in [
+        "red on base, green here, twice".to_owned(),
+        format!("Closes #{issue}"),
+    ] {
+        assert!(body.contains(&words), "{words}\n{body}");
+    }
+    assert_eq!(world.gitea.comments(&world.repo, issue).await.len(), 0);
+}
+
+#[test]
+fn a_result_is_published_only_where_its_issue_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(crate::sandbox::helper())
+        .args(["run", "issue.md", "--agent-cmd", "true", "--publish"])
+        .env("HOME", folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(words(&output), @"error: --publish shows a result on the forge of its issue, and this issue is on none; name the issue by its address, or push the branch that a run leaves");
 }
