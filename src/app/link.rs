@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -25,7 +26,7 @@ impl App {
         let pass = self.link_key()?.pass(task, until);
         // Without an address for others it is one for whoever sits here.
         let base = match self.server.public_url.as_str() {
-            "" => format!("http://{}", self.server.listen),
+            "" => format!("http://{}", here(&self.server.listen)),
             url => url.to_owned(),
         };
         Ok(format!("{base}/tasks/{task}?key={pass}"))
@@ -42,6 +43,15 @@ impl App {
             ))
         })?;
         Ok(LinkKey::new(key))
+    }
+}
+
+/// An address that this machine can be asked at.
+fn here(listen: &str) -> String {
+    match listen.parse::<SocketAddr>() {
+        Ok(at) if at.ip().is_unspecified() && at.is_ipv4() => format!("127.0.0.1:{}", at.port()),
+        Ok(at) if at.ip().is_unspecified() => format!("[::1]:{}", at.port()),
+        _ => listen.to_owned(),
     }
 }
 

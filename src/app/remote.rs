@@ -146,7 +146,7 @@ fn setting(kind: Rule) -> &'static str {
     match kind {
         Rule::Protected => "the repository's rules for branches",
         Rule::Signatures => {
-            "the repository's rules for commits, or have commits signed with `[pr] signing`"
+            "the repository's rules for commits, or have commits signed: `signing = \"ssh\"` under [[forge]] of the server file"
         }
         Rule::BranchName => {
             "the repository's rules for names of branches, or change `branch` under [task]"

@@ -66,7 +66,10 @@ impl App {
             say(&format!(
                 "{}: {} as {}{}",
                 forge.name,
-                forge.base_url,
+                match forge.base_url.as_str() {
+                    "" => "the public service",
+                    url => url,
+                },
                 us.login,
                 match forge.shadow {
                     true =>

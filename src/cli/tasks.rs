@@ -52,14 +52,14 @@ pub(super) enum TasksCommand {
     Approve {
         /// The task, as T-1
         id: TaskId,
-        /// What: b1, r1, scope, deps, round, or a digest
+        /// What: b1, r1, scope, deps, ci, round, or a digest
         target: Option<String>,
     },
     /// Turn it down; nothing of it is left but the record
     Reject {
         /// The task, as T-1
         id: TaskId,
-        /// One request (scope, deps): the work goes on without it. Else the reason
+        /// One request (scope, deps, round): the work goes on without it. Else the reason
         #[arg(allow_hyphen_values = true)]
         words: Option<String>,
         #[arg(hide = true)]

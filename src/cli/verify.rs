@@ -13,7 +13,7 @@ pub(super) struct VerifyArgs {
     #[arg(conflicts_with_all = ["repo", "base", "head"])]
     pull: Option<String>,
     /// Tell the verdict on the pull request too
-    #[arg(long, requires = "pull")]
+    #[arg(long, requires = "pull", conflicts_with = "verify")]
     publish: bool,
     /// A path in the repository
     #[arg(long, default_value = ".", value_name = "PATH")]

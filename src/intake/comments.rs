@@ -67,6 +67,13 @@ impl Said<'_> {
     }
 }
 
+/// How everything that we write begins.
+const MARK: &str = "<!-- prentice ";
+
+/// What whoever shares our account has to know; nothing tells their acts from ours.
+const OURS: &str = "Nothing was done: this was written by the account that I work with, and its acts never count. Give \
+                    me an account of my own, and comment from yours.";
+
 /// Outcome of a reader's question that was answered.
 const ANSWERED: &str = "answered";
 
@@ -87,7 +94,9 @@ impl Intake {
     }
 
     async fn comment(&self, scene: &Scene<'_>, comment: &Comment) -> Result<(), Trouble> {
-        if self.is_us(comment.author.as_ref()) || scene.is_old(comment.created_at) {
+        let ours = self.is_us(comment.author.as_ref());
+        // What we write is marked as ours.
+        if scene.is_old(comment.created_at) || ours && comment.body.contains(MARK) {
             return Ok(());
         }
         let prefix = &scene.settings.trigger.prefix;
@@ -101,7 +110,11 @@ impl Intake {
         if !self.store.take_up(&key, number, by).await? {
             return Ok(());
         }
-        let answer = self.hear(scene, comment, &key, parsed).await?;
+        let answer = match ours {
+            // Somebody works with our account.
+            true => Answer::new(Reaction::Confused, Some(OURS.to_owned()), "our own act"),
+            false => self.hear(scene, comment, &key, parsed).await?,
+        };
         // A comment that was removed meanwhile needs no answer.
         let told = async {
             if let Some(text) = answer.reply.as_ref().filter(|text| !text.is_empty()) {

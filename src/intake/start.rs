@@ -105,6 +105,10 @@ impl Intake {
         let (ours, old) = (self.is_us(Some(by)), scene.is_old(at));
         if ours || old {
             let why = if ours {
+                tracing::warn!(
+                    issue = scene.thread.page,
+                    "the account that prentice works with asked for a task; its acts never count: give prentice one of its own"
+                );
                 act::Ignored::Ours
             } else {
                 act::Ignored::Old
@@ -297,7 +301,7 @@ impl Intake {
 const NO_CHECKS: &str = "Nothing was started: nothing says how to verify this repository. Add a `[[verify]]` to \
                          `.github/prentice.toml` on the default branch, then ask again.";
 const NO_AGENT: &str = "Nothing was started: this server has no agent; it only verifies pull requests \
-                        (`verify` on one of them).";
+                        (the command `verify` on one of them).";
 
 /// Strangers do not make us write.
 fn told_if(permitted: bool, text: String) -> Began {

@@ -866,6 +866,7 @@ fn no_forge_verb_merges_or_approves() {
             "pull_state",
             "close_pull",
             "request_review",
+            "label_pull",
             "mark_ready",
             "drop_trigger",
             "clean_up",

@@ -13,6 +13,8 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use prentice::app::RemoteRefs;
 use prentice::domain::ident::{CommitId, Time};
+use prentice::domain::policy::Right;
+use prentice::domain::report::CheckReport;
 use prentice::forge::{self, Refs as _};
 use prentice::git::{Author, Mirror, Net, PushError, Remote, RemoteError, Rule, Want};
 use prentice::store::Steps;
@@ -829,11 +831,70 @@ impl forge::Service for OneRepository {
     fn forge(&self, _: &forge::Repository, _: Arc<dyn forge::Refs>) -> Arc<dyn forge::Forge> {
         panic!("forge")
     }
-    fn conversation(&self, _: &forge::Repository) -> Arc<dyn forge::Conversation> {
-        panic!("conversation")
+    fn conversation(&self, repository: &forge::Repository) -> Arc<dyn forge::Conversation> {
+        Arc::new(Where(repository.clone()))
     }
     async fn redeliver(&self, _: Time) -> Result<u32, forge::Error> {
         panic!("redeliver")
+    }
+}
+
+/// Where the repository is now; whatever else is asked ends the test.
+struct Where(forge::Repository);
+
+#[async_trait::async_trait]
+impl forge::Conversation for Where {
+    async fn repository(&self) -> Result<forge::Repository, forge::Error> {
+        Ok(self.0.clone())
+    }
+    async fn thread(&self, _: i64) -> Result<forge::Thread, forge::Error> {
+        panic!("thread")
+    }
+    async fn timeline(&self, _: i64) -> Result<Vec<forge::Entry>, forge::Error> {
+        panic!("timeline")
+    }
+    async fn comments(&self, _: i64, _: Option<Time>) -> Result<Vec<forge::Comment>, forge::Error> {
+        panic!("comments")
+    }
+    async fn comment(&self, _: forge::CommentId) -> Result<forge::Comment, forge::Error> {
+        panic!("comment")
+    }
+    async fn pull(&self, _: i64) -> Result<forge::PullInfo, forge::Error> {
+        panic!("pull")
+    }
+    async fn reviews(&self, _: i64) -> Result<Vec<forge::Review>, forge::Error> {
+        panic!("reviews")
+    }
+    async fn right(&self, _: &str) -> Result<Option<Right>, forge::Error> {
+        panic!("right")
+    }
+    async fn writers(&self) -> Result<Option<Vec<forge::Account>>, forge::Error> {
+        panic!("writers")
+    }
+    async fn unedited(&self, _: i64, _: Time) -> Result<forge::Proof, forge::Error> {
+        panic!("unedited")
+    }
+    async fn changed(&self, _: Time) -> Result<Vec<forge::Changed>, forge::Error> {
+        panic!("changed")
+    }
+    async fn react(
+        &self,
+        _: forge::CommentId,
+        _: Option<forge::Reaction>,
+    ) -> Result<(), forge::Error> {
+        panic!("react")
+    }
+    async fn ensure_note(
+        &self,
+        _: i64,
+        _: &str,
+        _: Option<forge::CommentId>,
+        _: &str,
+    ) -> Result<forge::CommentId, forge::Error> {
+        panic!("ensure_note")
+    }
+    async fn set_check(&self, _: &CheckReport, _: Option<&str>) -> Result<(), forge::Error> {
+        panic!("set_check")
     }
 }
 

@@ -503,7 +503,7 @@ fn the_settings_decide_what_is_told_and_whom_it_mentions() {
 
     Nothing needed from you.
 
-    <sub>Next update by 14:35 UTC · commands: `/agent stop`, `/agent help`</sub>
+    <sub>Commands: `/agent stop`, `/agent help`</sub>
     ");
     let failed = case("failed verify");
     assert!(notice(&failed, &voice()).unwrap().starts_with("@dana: "));

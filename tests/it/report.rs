@@ -1149,3 +1149,30 @@ proptest! {
         assert_bounded(&task);
     }
 }
+
+#[test]
+fn the_approval_is_pending_until_somebody_gave_it() {
+    let told = |task: &Task| {
+        let all = checks(task);
+        let found = all.iter().find(|check| check.name == "prentice / approval");
+        let check = found.unwrap();
+        format!("{:?}: {}", check.state, check.title)
+    };
+    let waiting = with(review(None, commit('9'), None), |task| {
+        task.issue.repository_id = Some(7);
+    });
+    insta::assert_snapshot!(told(&waiting), @"ActionRequired: waiting for an approval of r1");
+    let approved = with(waiting.clone(), |task| {
+        task.approvals.push(prentice::domain::task::Approval {
+            by: "lee".to_owned(),
+            target: "r1".to_owned(),
+            bound_to: commit('9').as_str().to_owned(),
+            at: task.since,
+        });
+    });
+    insta::assert_snapshot!(told(&approved), @"Success: r1 approved at this commit");
+    let never = with(waiting, |task| {
+        task.settings.pull.draft = prentice::domain::settings::Draft::Never;
+    });
+    insta::assert_snapshot!(told(&never), @"Neutral: no approval was needed");
+}

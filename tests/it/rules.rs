@@ -24,7 +24,7 @@
 //! | If the issue differs by then, Proposed again | `served::starting::a_proposed_text_that_differs_by_then_is_proposed_again` |
 //! | A command runs only if never edited | `served::acts::commands_are_answered_as_the_experience_says` |
 //! | and, by hook, equal to the payload | `served::starting::a_command_that_differs_from_its_delivery_does_not_run` |
-//! | A review is a round, or an approval, only as right and commit allow; inline comments of others do not enter | `served::ending::a_review_counts_only_as_the_right_of_its_author_and_its_commit_allow` |
+//! | A review is a round, or an approval, only as right and commit allow; only inline comments of that review enter | `served::ending::a_review_counts_only_as_the_right_of_its_author_and_its_commit_allow` |
 //! | Commands inside reviews do not run; one reply says where they do | `served::ending::a_command_in_a_review_does_not_run_and_one_reply_says_where_it_does` |
 //! | A person's "ready" click stands; `agent:*` labels only on the issue | `served::ending::a_person_s_ready_click_stands_in_later_rounds_and_labels_are_on_the_issue_alone` |
 //! | Foreign commit: their head, checks again, next round only when asked, from their head; a branch is deleted only while its head is ours | `served::ending::a_person_s_commit_is_judged_anew_and_never_overwritten` |
@@ -41,6 +41,13 @@
 //! | Edits before the start: proposed again; the label removed while it runs: stopped | `served::starting::an_edit_before_the_start_is_proposed_again_and_a_label_taken_off_stops_a_run` |
 //! | Edits after the start change no run, and are told | `served::starting::an_edit_after_the_start_changes_no_run_and_is_told` |
 //! | An answer is no edit | `served::ending::an_answer_about_the_brief_is_no_edit_of_the_issue` |
+//! | Proof on GitHub: every edit strictly earlier | `github::traps::words_are_unedited_only_where_every_edit_is_strictly_earlier` |
+//! | Never edited, on GitHub | `github::traps::comments_tell_whether_they_were_ever_edited` |
+//! | Find-or-create looks for branch and marker | `github::traps::the_pull_request_of_somebody_else_on_our_branch_is_not_taken` |
+//! | Links in comments carry no credential | `replies::a_page_is_linked_only_where_a_reader_could_reach_it` |
+//! | Signed links expire and come from `tasks show --link` | `web::pages::a_link_opens_the_page_of_its_task_and_leaves_no_credential_in_the_address` |
+//! | Where no drafts exist, the approval check is pending | `report::the_approval_is_pending_until_somebody_gave_it` |
+//! | Issue deleted or locked | `served::bad::a_delivery_for_another_repository_changes_nothing_and_a_deleted_or_locked_issue_breaks_nothing` |
 //! | A stranger causes one Proposed comment an issue, five an hour; the rest only in `tasks list` | `served::bad::a_stranger_s_flood_of_labelled_issues_shows_five_and_the_rest_is_only_in_tasks_list` |
 //! | one reaction, or one rate-limited reply | `served::bad::a_stranger_causes_no_write_but_one_reaction_to_a_comment_and_one_reply_in_a_while` |
 //!
@@ -63,6 +70,11 @@ fn every_test_of_the_table_exists() {
         let (module, name) = test.rsplit_once("::").unwrap();
         let file = tests.join(format!("{}.rs", module.replace("::", "/")));
         let text = std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{test}: {why}"));
-        assert!(text.contains(&format!("fn {name}(")), "{test}");
+        // A test, not just a function of that name; conformance tests are listed where they are run.
+        let declared = ["\n#[test]\nfn ", "]\nasync fn ", "\nasync fn "].iter();
+        let is_there = declared
+            .clone()
+            .any(|before| text.contains(&format!("{before}{name}(")));
+        assert!(is_there, "{test}");
     }
 }

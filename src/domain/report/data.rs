@@ -175,6 +175,11 @@ fn approval_state(task: &Task) -> (CheckState, String) {
         );
     }
     match task.approved_by() {
+        // Where there are no drafts this is all that says so.
+        None if task.issue.repository_id.is_some() && super::turn::is_draft(task) => (
+            CheckState::ActionRequired,
+            format!("waiting for an approval of r{}", revision.number),
+        ),
         None if revision.granted.is_empty() => {
             (CheckState::Neutral, "no approval was needed".to_owned())
         }

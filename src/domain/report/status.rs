@@ -120,7 +120,7 @@ fn truth(page: &mut Page, task: &Task, voice: &Voice, in_line: Option<InLine>) {
 fn proposed(page: &mut Page, task: &Task, voice: &Voice) {
     let digest = task.brief.digest.short();
     page.add(&format!(
-        "Someone who may not start a task asked for this, or the text changed after it was accepted. \
+        "Someone who may not start a task asked for this, or nothing proves that this is the text that was accepted. \
          I have not read beyond the text `{digest}` and will not start."
     ));
     if task.unshown {

@@ -220,7 +220,7 @@ fn asking_turn(about: About, questions: &[Question], task: &Task, voice: &Voice)
             )
         } else {
             format!(
-                "edit the issue, or {} with the missing text.",
+                "{} with the missing text; or edit the issue, whose new text then has to be accepted.",
                 voice.say("answer", "…", task.id)
             )
         };

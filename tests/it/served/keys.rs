@@ -260,3 +260,49 @@ async fn a_red_result_is_shown_as_a_draft_where_the_repository_wants_that() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_of_the_command_line_opens_the_page_on_the_server() {
+    let name = "a_link_of_the_command_line";
+    let Some(world) = World::new(name, Hears::Hooks).await else {
+        return;
+    };
+    let issue = world.labelled().await;
+    world.is_at(issue, "needs-review").await;
+    let config = world.folder.path().join("server.toml");
+    let link = world.prentice(&[
+        "--config",
+        config.to_str().unwrap(),
+        "tasks",
+        "show",
+        "T-1",
+        "--link",
+    ]);
+    let link = link.trim();
+    let own = format!("http://127.0.0.1:{}/tasks/T-1?key=", world.port);
+    assert!(link.starts_with(&own), "{link}");
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let entered = client.get(link).send().await.unwrap();
+    assert_eq!(entered.status().as_u16(), 303);
+    let cookie = entered.headers()["set-cookie"].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let page = link.split('?').next().unwrap();
+    let page = client
+        .get(page)
+        .header("cookie", cookie)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(page.status().as_u16(), 200);
+    let page = page.text().await.unwrap();
+    for words in ["T-1: No answer", "needs-review", "sh test.sh", "whole log"] {
+        assert!(page.contains(words), "{words}\n{page}");
+    }
+    // What signs links is for the owner of the data folder alone.
+    let key = world.folder.path().join("state/prentice/link.key");
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(key).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+}
