@@ -265,7 +265,9 @@ impl Intake {
         if let Ok(brief) = self.brief(scene, &task.settings)
             && !brief.is_of_same_issue_text(task.newest_text())
         {
-            let brief = self.with_comments(scene, &task.settings, brief).await?;
+            let brief = self
+                .with_comments(scene, &task.settings, brief, Some(task.accepted_at))
+                .await?;
             let event = Event::IssueEdited {
                 by: "somebody".to_owned(),
                 brief: Box::new(brief),

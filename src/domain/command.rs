@@ -639,7 +639,7 @@ mod tests {
         | `approve [target]` | on both | `[trigger] allow` while proposed, else `[review] approve_min` | proposed, needs-info, needs-approval, needs-review | accepts exactly what is asked; never merges |
         | `reject [target \| reason]` | on both | triage on the issue, write on the pull request | the task has not ended | with a target refuses that request and works on without it; else ends the task and cleans up |
         | `verify` | on the pull request | write | always | runs base and head checks and gates for this pull request, without an agent |
-        | `fix <text>` | on the pull request | write | needs-review | starts one round with this text and the open review threads |
+        | `fix <text>` | on the pull request | write | needs-review | starts one round with this text |
         | `answer <text>` | on the issue | triage, or to have started the task | needs-info | answers the questions and continues |
         | `retry [--budget=2x] [--fresh]` | on both | triage; `--budget` `[review] approve_min` | failed, needs-info | tries again; `--fresh` ignores kept work |
         | `stop` | on both | triage, or to have started the task | queued, running | stops within 30 s and keeps the patch |

@@ -383,6 +383,15 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                     next.their_head(head.clone())
                 }
             }
+            // Ours, which is being published: seen before the push was told.
+            Stage::Publishing { .. }
+                if task
+                    .revision
+                    .as_ref()
+                    .is_some_and(|newest| newest.result.head == *head) =>
+            {
+                Decision::Stale
+            }
             // The pushed commit wins: our work is kept, not published over theirs.
             Stage::Publishing { .. } | Stage::Failed { .. } if task.pull.is_some() => {
                 next.their_head(head.clone())

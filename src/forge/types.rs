@@ -147,15 +147,16 @@ pub struct Issue {
 }
 
 /// The hidden first line of a comment or pull request of ours: by it, and by the account, it is found again.
-/// `key` tells several comments of one task apart; the status comment and the pull request have none.
+/// `key` tells several comments of one task apart; the status comment and the pull request have none. The issue is in
+/// it since another data folder has a task of the same number.
 #[must_use]
-pub fn marker(task: TaskId, key: Option<&str>) -> String {
+pub fn marker(Place { task, issue }: Place, key: Option<&str>) -> String {
     match key {
-        None => format!("<!-- prentice v1 task={task} -->"),
+        None => format!("<!-- prentice v1 task={task} issue={issue} -->"),
         Some(key) => {
             let quiet = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
             let key: String = key.chars().filter(quiet).collect();
-            format!("<!-- prentice v1 task={task} key={key} -->")
+            format!("<!-- prentice v1 task={task} issue={issue} key={key} -->")
         }
     }
 }

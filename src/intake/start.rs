@@ -166,7 +166,7 @@ impl Intake {
                 let Ok(brief) = brief else {
                     return Ok(Began::Settled("the new text cannot be read".to_owned()));
                 };
-                let brief = self.with_comments(scene, settings, brief).await?;
+                let brief = self.with_comments(scene, settings, brief, Some(at)).await?;
                 if may && task.unshown {
                     let by = by.login.clone();
                     self.happened(task.id, Event::AskedFor { by }, None).await?;
@@ -195,7 +195,7 @@ impl Intake {
                         return Ok(told_if(accepted, format!("Nothing was started: {why}.")));
                     }
                 };
-                let brief = self.with_comments(scene, settings, brief).await?;
+                let brief = self.with_comments(scene, settings, brief, Some(at)).await?;
                 let outcome = match (accepted, may) {
                     (true, _) => STARTED,
                     (false, true) => UNPROVEN,

@@ -51,6 +51,7 @@ impl Intake {
         scene: &Scene<'_>,
         settings: &Settings,
         brief: Brief,
+        until: Option<Time>,
     ) -> Result<Brief, Trouble> {
         let number = scene.thread.number;
         let all = match scene.conversation.comments(number, None).await {
@@ -100,7 +101,7 @@ impl Intake {
             });
             match author {
                 _ if is_program => {}
-                Some(actor) if is_trusted(actor, comment, settings) => {
+                Some(actor) if is_trusted(actor, comment, settings, until) => {
                     trusted.push((actor.login.clone(), comment.body.clone()));
                 }
                 _ => left_out += 1,
@@ -155,28 +156,30 @@ impl Intake {
 }
 
 /// Whether a comment may be part of a brief.
-fn is_trusted(author: &Actor, comment: &Comment, settings: &Settings) -> bool {
+fn is_trusted(author: &Actor, comment: &Comment, settings: &Settings, until: Option<Time>) -> bool {
     match settings.context.comments_from {
         CommentsFrom::None => false,
         CommentsFrom::Write => author.right >= Some(Right::Write),
         CommentsFrom::Triage => author.right >= Some(Right::Triage),
         // Somebody without rights could change it until it is read.
         CommentsFrom::Anyone => {
-            author.right >= Some(Right::Triage) || comment.edited == Some(false)
+            // What came after the act that accepts was seen by nobody who accepted it.
+            author.right >= Some(Right::Triage)
+                || comment.edited == Some(false) && until.is_none_or(|at| comment.created_at < at)
         }
     }
 }
 
-/// Whether a signed delivery of this actor, made when the act was, has the words that are there now.
+/// Whether signed deliveries of this actor, made when the act was, have the words that are there now: all of them, since
+/// which of several tells of this act is not known.
 fn is_signed(scene: &Scene<'_>, actor: &Actor, at: Time) -> bool {
-    scene.hints.iter().any(|(hint, arrived)| {
+    let told = scene.hints.iter().filter_map(|(hint, arrived)| {
         let apart = arrived.millis_since(at).max(at.millis_since(*arrived));
-        hint.words.as_ref().is_some_and(|words| {
-            apart <= PROOF_MILLIS
-                && words.labels_changed
-                && words.sender.eq_ignore_ascii_case(&actor.login)
-                && words.title == scene.thread.title
-                && words.body == scene.thread.body
-        })
-    })
+        let words = hint.words.as_ref()?;
+        let is_of_act = apart <= PROOF_MILLIS
+            && words.labels_changed
+            && words.sender.eq_ignore_ascii_case(&actor.login);
+        is_of_act.then_some(words.title == scene.thread.title && words.body == scene.thread.body)
+    });
+    told.reduce(|all, one| all && one).unwrap_or(false)
 }

@@ -73,14 +73,15 @@ const ASK: &str = "insert into verdicts (forge, repository, pull, head, base_bra
      unasked = excluded.unasked, not_before = excluded.not_before, \
      asked_at = case when verdicts.state = 'queued' then verdicts.asked_at else excluded.asked_at end, \
      state = 'queued', attempts = 0, outcome = null \
-     where not (verdicts.state = 'running' and verdicts.head = excluded.head)";
+     where not (verdicts.state = 'running' and verdicts.head = excluded.head \
+     and verdicts.base_branch = excluded.base_branch)";
 const WAITING: &str = "select count(*) from verdicts where state <> 'done'";
 const REQUEUE: &str = "update verdicts set state = 'queued' where state = 'running'";
 const BEGIN: &str = "update verdicts set state = 'running', attempts = attempts + 1 \
      where (forge, repository, pull) = (select forge, repository, pull from verdicts \
      where state = 'queued' and not_before <= $1 order by unasked, asked_at limit 1) \
      returning forge, repository, pull, head, base_branch, asker, asked_at, attempts";
-const STANDS: &str = "select head, state, unasked, not_before from verdicts \
+const STANDS: &str = "select head, base_branch, state, not_before from verdicts \
      where forge = $1 and repository = $2 and pull = $3";
 /// The start that leaves the hour first, where there are as many as may be.
 const FULL: &str = "select at from unasked_verdicts where forge = $1 and repository = $2 and at > $3 \
@@ -89,9 +90,9 @@ const STARTS: &str = "insert into unasked_verdicts (forge, repository, at) value
 const STARTED: &str =
     "delete from unasked_verdicts where forge = $1 and repository = $2 and at <= $3";
 const HAND_BACK: &str = "update verdicts set state = 'queued' \
-     where forge = $1 and repository = $2 and pull = $3 and head = $4 and state = 'running'";
-const ANSWER: &str = "update verdicts set state = 'done', outcome = $5 \
-     where forge = $1 and repository = $2 and pull = $3 and head = $4 and state = 'running'";
+     where forge = $1 and repository = $2 and pull = $3 and head = $4 and base_branch = $5 and state = 'running'";
+const ANSWER: &str = "update verdicts set state = 'done', outcome = $6 \
+     where forge = $1 and repository = $2 and pull = $3 and head = $4 and base_branch = $5 and state = 'running'";
 
 type BegunRow = (String, i64, i64, String, String, String, i64, i64);
 
@@ -184,16 +185,21 @@ impl Verdicts for Sqlite {
             .write("unasked verdict", move |c| {
                 Box::pin(async move {
                     let key = &question.repository;
-                    let stands: Option<(String, String, i64, i64)> = sqlx::query_as(STANDS)
+                    let stands: Option<(String, String, String, i64)> = sqlx::query_as(STANDS)
                         .bind(&key.forge)
                         .bind(key.id)
                         .bind(question.pull)
                         .fetch_optional(&mut *c)
                         .await?;
                     let at = match stands {
-                        Some((head, ..)) if head == question.head.as_str() => return Ok(None),
+                        // Another base makes it another question.
+                        Some((head, base, ..))
+                            if head == question.head.as_str() && base == question.base_branch =>
+                        {
+                            return Ok(None);
+                        }
                         // Whoever waits already keeps its turn, and what a person asked for is not put off.
-                        Some((_, state, _, not_before)) if state == "queued" => Time(not_before),
+                        Some((_, _, state, not_before)) if state == "queued" => Time(not_before),
                         _ => next_start(c, &question, per_hour).await?,
                     };
                     ask(c, &question, at).await?;
@@ -252,6 +258,7 @@ impl Verdicts for Sqlite {
                         .bind(question.repository.id)
                         .bind(question.pull)
                         .bind(question.head.as_str())
+                        .bind(question.base_branch)
                         .execute(c)
                         .await?;
                     Ok(())
@@ -270,6 +277,7 @@ impl Verdicts for Sqlite {
                         .bind(question.repository.id)
                         .bind(question.pull)
                         .bind(question.head.as_str())
+                        .bind(question.base_branch)
                         .bind(outcome)
                         .execute(c)
                         .await?;

@@ -169,7 +169,7 @@ impl Forge for FakeForge {
         status: &Status<'_>,
     ) -> Result<CommentId, Error> {
         self.write("ensure_status", |world| {
-            let mark = marker(place.task, None);
+            let mark = marker(place, None);
             let body = format!("{mark}\n{}", status.body);
             let by_id = known.and_then(|known| {
                 let ours = |one: &Comment| one.id == known.0 && one.author == BOT;
@@ -197,7 +197,7 @@ impl Forge for FakeForge {
         body: &str,
     ) -> Result<CommentId, Error> {
         self.write("ensure_comment", |world| {
-            let mark = marker(place.task, Some(key));
+            let mark = marker(place, Some(key));
             match find(world, place.issue, &mark) {
                 Some(at) => Ok(CommentId(world.comments[at].id)),
                 None => {
@@ -293,7 +293,7 @@ impl Forge for FakeForge {
                     what: format!("branch `{}`", pull.branch),
                 });
             };
-            let mark = marker(place.task, None);
+            let mark = marker(place, None);
             let body = format!("{mark}\n{}", pull.body);
             let ours = |one: &&mut FakePull| one.body.starts_with(&mark);
             if let Some(found) = world.pulls.iter_mut().find(ours) {
@@ -335,7 +335,7 @@ impl Forge for FakeForge {
 
     async fn pull_state(&self, place: Place) -> Result<Option<PullState>, Error> {
         let world = self.world();
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         let found = world.pulls.iter().find(|one| one.body.starts_with(&mark));
         Ok(found.map(|pull| PullState {
             number: pull.number,
@@ -347,7 +347,7 @@ impl Forge for FakeForge {
 
     async fn close_pull(&self, place: Place) -> Result<(), Error> {
         self.write("close_pull", |world| {
-            let mark = marker(place.task, None);
+            let mark = marker(place, None);
             for pull in &mut world.pulls {
                 if pull.body.starts_with(&mark) && pull.stands == Stands::Open {
                     pull.stands = Stands::Closed;
@@ -378,7 +378,7 @@ impl Forge for FakeForge {
 
     async fn mark_ready(&self, place: Place) -> Result<(), Error> {
         self.write("mark_ready", |world| {
-            let mark = marker(place.task, None);
+            let mark = marker(place, None);
             for pull in &mut world.pulls {
                 pull.draft &= !pull.body.starts_with(&mark);
             }
@@ -401,7 +401,7 @@ impl Forge for FakeForge {
                 .entry(place.issue)
                 .or_default()
                 .retain(|one| !one.starts_with("agent:"));
-            let status = marker(place.task, None);
+            let status = marker(place, None);
             let keyed = format!("<!-- prentice v1 task={} key=", place.task);
             for comment in &mut world.comments {
                 if comment.author == BOT && comment.body.starts_with(&keyed) {

@@ -471,7 +471,7 @@ impl Behind for FakeWorld {
     }
 
     async fn statuses(&self, place: Place) -> Vec<String> {
-        self.bodies(place, |mark| mark == marker(place.task, None))
+        self.bodies(place, |mark| mark == marker(place, None))
     }
 
     async fn notifications(&self, place: Place) -> Vec<String> {
@@ -479,7 +479,7 @@ impl Behind for FakeWorld {
     }
 
     async fn delete_status(&self, place: Place) {
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         let mut world = self.0.world();
         world
             .comments
@@ -487,7 +487,7 @@ impl Behind for FakeWorld {
     }
 
     async fn pulls(&self, place: Place) -> Vec<(String, String)> {
-        let mark = format!("{}\n", marker(place.task, None));
+        let mark = format!("{}\n", marker(place, None));
         let world = self.0.world();
         world
             .pulls
@@ -556,7 +556,7 @@ async fn a_write_whose_answer_was_lost_is_done_once() {
 #[tokio::test]
 async fn a_comment_of_somebody_else_with_our_marker_is_not_taken_for_ours() {
     let world = FakeWorld::new();
-    let copied = format!("{}\nhello", marker(PLACE.task, None));
+    let copied = format!("{}\nhello", marker(PLACE, None));
     let id = world.0.world().comment_as(1, PLACE.issue, &copied);
     let made = world
         .forge()

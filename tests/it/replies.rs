@@ -59,7 +59,7 @@ fn help_lists_what_this_caller_can_do_here_now() {
     - `/agent approve [target]`: accepts exactly what is asked; never merges
     - `/agent reject [target | reason]`: with a target refuses that request and works on without it; else ends the task and cleans up
     - `/agent verify`: runs base and head checks and gates for this pull request, without an agent
-    - `/agent fix <text>`: starts one round with this text and the open review threads
+    - `/agent fix <text>`: starts one round with this text
     ");
     insta::assert_snapshot!(help(Right::None, Place::Pull, StageWord::NeedsReview), @"Nothing can be done here now.");
     let one = Reply::Help {

@@ -393,6 +393,17 @@ fn a_commit_that_a_person_pushed_is_never_published_over() {
 }
 
 #[test]
+fn our_own_push_that_is_seen_before_it_is_told_is_nobody_else_s() {
+    let good = result(check(vec![seen(0)]), Vec::new());
+    let (mut publishing, _) = moved(&running(2, None), &ended(2, good));
+    publishing.pull = Some(pull('d'));
+    let head = publishing.revision.as_ref().unwrap().result.head.clone();
+    let by = "somebody".to_owned();
+    let seen = Event::BranchMoved { by, head };
+    assert_eq!(decide(&publishing, &seen, Time(0)), Decision::Stale);
+}
+
+#[test]
 fn a_branch_is_deleted_only_at_a_head_that_a_run_made() {
     let good = result(check(vec![seen(0)]), Vec::new());
     let (publishing, _) = moved(&running(2, None), &ended(2, good));

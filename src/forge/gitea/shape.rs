@@ -276,6 +276,7 @@ pub(super) struct RawReview {
 #[serde(default)]
 pub(super) struct RawRemark {
     pub(super) id: i64,
+    pub(super) user: Option<RawUser>,
     #[serde(deserialize_with = "lax")]
     pub(super) path: String,
     #[serde(deserialize_with = "lax")]

@@ -41,7 +41,7 @@ impl Show {
     /// The task's pull request, by our account and its marker.
     async fn find(&self, place: Place) -> Result<Option<RawPull>, Error> {
         let me = self.repo.home.me().await?;
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         let ours = |pull: &RawPull| pull.is_by(me) && begins(&pull.body, &mark);
         if let Some(known) = self.repo.home.known_pull(self.repo.id, place.task) {
             match self.pull(known).await {
@@ -264,7 +264,7 @@ impl Forge for Show {
         known: Option<CommentId>,
         status: &Status<'_>,
     ) -> Result<CommentId, Error> {
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         self.repo
             .ensure_own(place.issue, &mark, known, status.body, false)
             .await
@@ -276,7 +276,7 @@ impl Forge for Show {
         key: &str,
         body: &str,
     ) -> Result<CommentId, Error> {
-        let mark = marker(place.task, Some(key));
+        let mark = marker(place, Some(key));
         self.repo
             .ensure_own(place.issue, &mark, None, body, true)
             .await
@@ -348,7 +348,7 @@ impl Forge for Show {
         };
         let (title, body) = (
             capped_title(&plain_title(pull.title)),
-            capped(&format!("{}\n{}", marker(place.task, None), pull.body)),
+            capped(&format!("{}\n{}", marker(place, None), pull.body)),
         );
         let located = |number, location| Pull {
             number,

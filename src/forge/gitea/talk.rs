@@ -41,13 +41,21 @@ impl Talk {
         Self { repo }
     }
 
-    async fn remarks(&self, number: &str, review: i64) -> Result<Vec<Remark>, Error> {
+    /// Those of the review's author: whoever answers to a review, or says that he does, is listed with it.
+    async fn remarks(
+        &self,
+        number: &str,
+        review: i64,
+        author: Option<i64>,
+    ) -> Result<Vec<Remark>, Error> {
         let id = review.to_string();
         let path = ["pulls", number, "reviews", id.as_str(), "comments"];
         let call = Call::new(Method::GET, path, format!("review {id}"));
         let mut raws: Vec<RawRemark> = self.repo.send(call, &[200]).await?.list()?;
         raws.sort_by_key(|raw| raw.id);
-        Ok(raws.into_iter().map(remark).collect())
+        let is_own =
+            |raw: &RawRemark| author.is_some() && raw.user.as_ref().map(|user| user.id) == author;
+        Ok(raws.into_iter().filter(is_own).map(remark).collect())
     }
 }
 
@@ -143,7 +151,10 @@ impl Conversation for Talk {
             };
             let remarks = match raw.comments_count {
                 0 => Vec::new(),
-                _ => self.remarks(&path, raw.id).await?,
+                _ => {
+                    let author = raw.user.as_ref().map(|user| user.id);
+                    self.remarks(&path, raw.id, author).await?
+                }
             };
             // Begun at the one, submitted at the other; taking it back moves the second once more.
             let at = match raw.dismissed {

@@ -38,7 +38,7 @@ impl Repo {
             Err(Error::Gone { .. }) => String::new(),
             Err(error) => return Err(error),
         };
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         let what = format!("the pull requests of `{}`", me.login);
         let ask = Ask {
             what: &what,
@@ -99,7 +99,7 @@ impl Repo {
         pull: &PullRequest<'_>,
         head: CommitId,
     ) -> Result<Pull, Error> {
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         let title = clipped(pull.title, TITLE_MAX);
         let body = marked(&mark, pull.body);
         let there = match self.find_pull(place).await? {

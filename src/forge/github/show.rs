@@ -58,7 +58,7 @@ impl Forge for Shown {
         known: Option<CommentId>,
         status: &Status<'_>,
     ) -> Result<CommentId, Error> {
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         // A task that ended and was cleaned up is not shown again.
         let missing = if status.ended {
             Missing::LeaveGone
@@ -77,7 +77,7 @@ impl Forge for Shown {
         key: &str,
         body: &str,
     ) -> Result<CommentId, Error> {
-        let mark = marker(place.task, Some(key));
+        let mark = marker(place, Some(key));
         let then = (Found::Keep, Missing::Make);
         self.repo
             .ensure_marked(place.issue, &mark, None, body, then)
@@ -406,7 +406,7 @@ pub(super) fn no_node(ask: Ask<'_>) -> Error {
 
 /// Beginning of the markers of a task's notifications, without their keys.
 fn keyed(place: Place) -> String {
-    let whole = marker(place.task, Some(""));
+    let whole = marker(place, Some(""));
     let end = whole.rfind(" -->").unwrap_or(whole.len());
     whole.get(..end).unwrap_or_default().to_owned()
 }

@@ -108,7 +108,7 @@ impl Behind for Real {
     }
 
     async fn statuses(&self, place: Place) -> Vec<String> {
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         let all = self.ours(place).await;
         all.iter()
             .filter_map(|one| after_mark(one, &mark))
@@ -127,7 +127,7 @@ impl Behind for Real {
     }
 
     async fn delete_status(&self, place: Place) {
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         for one in self.ours(place).await {
             if after_mark(&one, &mark).is_some() {
                 let id = one["id"].as_i64().unwrap();
@@ -139,7 +139,7 @@ impl Behind for Real {
     }
 
     async fn pulls(&self, place: Place) -> Vec<(String, String)> {
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         let all = self.open_pulls("all").await;
         all.iter()
             .filter_map(|one| {

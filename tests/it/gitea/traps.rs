@@ -278,7 +278,7 @@ async fn our_pull_request_is_found_by_its_marker_and_put_right_without() {
         .await;
     let again = desk.forge().ensure_pull(desk.place, &wanted).await.unwrap();
     assert_eq!(again, made);
-    let mark = marker(desk.place.task, None);
+    let mark = marker(desk.place, None);
     let there = desk.pull_json(made.number).await;
     assert_eq!(there["body"], format!("{mark}\nbody"));
     // Another task's is not taken.
@@ -310,7 +310,7 @@ async fn our_pull_request_is_found_by_its_marker_and_put_right_without() {
 async fn a_comment_with_our_marker_by_somebody_else_is_not_ours_and_ours_is_put_right() {
     let desk = desk!("a status comment on Gitea");
     let (gitea, repo, issue) = (&desk.gitea, &desk.repo, desk.place.issue);
-    let mark = marker(desk.place.task, None);
+    let mark = marker(desk.place, None);
     let copied = format!("{mark}\nhello");
     let theirs = gitea.comment(&desk.dana, repo, issue, &copied).await;
     let forge = desk.forge();

@@ -63,7 +63,7 @@ impl Behind for Hub {
     }
 
     async fn statuses(&self, place: Place) -> Vec<String> {
-        self.bodies(place, |mark| mark == marker(place.task, None))
+        self.bodies(place, |mark| mark == marker(place, None))
     }
 
     async fn notifications(&self, place: Place) -> Vec<String> {
@@ -71,7 +71,7 @@ impl Behind for Hub {
     }
 
     async fn delete_status(&self, place: Place) {
-        let mark = marker(place.task, None);
+        let mark = marker(place, None);
         let mut world = self.fake.world();
         world
             .comments
@@ -79,7 +79,7 @@ impl Behind for Hub {
     }
 
     async fn pulls(&self, place: Place) -> Vec<(String, String)> {
-        let mark = format!("{}\n", marker(place.task, None));
+        let mark = format!("{}\n", marker(place, None));
         let world = self.fake.world();
         let pulls = world.issues.values().filter(|one| one.pull.is_some());
         pulls

@@ -380,7 +380,7 @@ async fn a_right_that_cannot_be_seen_is_unknown_and_one_that_needs_a_permission_
 #[tokio::test]
 async fn only_comments_of_our_own_account_are_taken_for_ours() {
     for site in Site::all().await {
-        let copied = format!("{}\nhello", marker(PLACE.task, None));
+        let copied = format!("{}\nhello", marker(PLACE, None));
         let theirs = site.fake.world().comment(7, "mallory", &copied);
         let elsewhere = {
             let me = site.service.whoami().await.unwrap().login;
@@ -415,7 +415,7 @@ async fn a_status_that_a_person_edited_is_put_right_and_one_that_is_right_is_lef
         .ensure_status(PLACE, Some(id), &status("one\n\ntwo"))
         .await
         .unwrap();
-    let right = format!("{}\none\n\ntwo", marker(PLACE.task, None));
+    let right = format!("{}\none\n\ntwo", marker(PLACE, None));
     assert_eq!(site.fake.world().comments[0].body, right);
     // GitHub's web editor changes line ends.
     site.fake.world().edit(id.0, &right.replace('\n', "\r\n"));
@@ -472,7 +472,7 @@ async fn of_a_rejected_task_stays_one_comment_that_says_so() {
         .unwrap();
     let world = site.fake.world();
     let left: Vec<&str> = world.comments.iter().map(|one| one.body.as_str()).collect();
-    let right = format!("{}\nRejected by dana.", marker(PLACE.task, None));
+    let right = format!("{}\nRejected by dana.", marker(PLACE, None));
     assert_eq!(left, [right.as_str(), "no"]);
 }
 
@@ -617,7 +617,7 @@ async fn cleaning_up_hides_notifications_once_and_leaves_the_status() {
             .ensure_comment(PLACE, "tell-2", "pong")
             .await
             .unwrap();
-        let copied = format!("{}\nhello", marker(PLACE.task, Some("tell-3")));
+        let copied = format!("{}\nhello", marker(PLACE, Some("tell-3")));
         site.fake.world().comment(7, "mallory", &copied);
         site.forge.clean_up(PLACE, Leave::Record).await.unwrap();
         let hidden: Vec<bool> = site
@@ -719,7 +719,7 @@ async fn reviewers_are_asked_one_by_one_and_a_bad_one_is_told() {
 async fn the_pull_request_of_somebody_else_on_our_branch_is_not_taken() {
     for site in Site::all().await {
         site.fake.world().push(BRANCH, &commit('1'));
-        let body = format!("{}\nhello", marker(PLACE.task, None));
+        let body = format!("{}\nhello", marker(PLACE, None));
         site.fake
             .world()
             .pull("mallory", (BRANCH, REPO, "main"), ("t", &body), false);
@@ -755,7 +755,7 @@ async fn our_own_pull_request_is_ours_though_a_person_took_its_marker_away() {
                 .world()
                 .thread(number)
                 .body
-                .starts_with(&marker(PLACE.task, None))
+                .starts_with(&marker(PLACE, None))
         );
     }
 }
@@ -789,7 +789,16 @@ async fn a_pull_request_is_found_among_many_and_not_looked_for_before_its_issue(
     };
     site.fake.world().page_max = 2;
     for n in 0..7 {
-        let body = format!("{}\nold", marker(TaskId(100 + n), None));
+        let body = format!(
+            "{}\nold",
+            marker(
+                Place {
+                    task: TaskId(100 + n),
+                    issue: PLACE.issue
+                },
+                None
+            )
+        );
         site.fake
             .world()
             .pull(TOKEN_BOT, ("main", REPO, "main"), ("old", &body), false);
@@ -819,7 +828,16 @@ async fn a_pull_request_is_found_among_many_and_not_looked_for_before_its_issue(
         .await
         .unwrap();
     for n in 0..5 {
-        let body = format!("{}\nnew", marker(TaskId(200 + n), None));
+        let body = format!(
+            "{}\nnew",
+            marker(
+                Place {
+                    task: TaskId(200 + n),
+                    issue: PLACE.issue
+                },
+                None
+            )
+        );
         site.fake
             .world()
             .pull(TOKEN_BOT, ("main", REPO, "main"), ("new", &body), false);

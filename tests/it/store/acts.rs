@@ -11,6 +11,7 @@ conformance! { sqlite: super::super::World::sqlite();
     a_note_is_found_again_and_replaced
     the_referee_takes_the_oldest_question_and_answers_it_once
     a_newer_question_takes_the_place_of_the_older
+    another_base_is_another_question
     what_nobody_asked_for_is_judged_so_often_in_an_hour_and_the_newest_head_of_each
 }
 
@@ -205,4 +206,29 @@ async fn what_nobody_asked_for_is_judged_so_often_in_an_hour_and_the_newest_head
     assert_eq!(begin().await, None);
     w.clock.pass(3600);
     assert_eq!(begin().await, Some((4, None)));
+}
+
+async fn another_base_is_another_question(w: World) {
+    let store = w.open().await;
+    let onto = |base: &str| Question {
+        base_branch: base.to_owned(),
+        ..question(&w, 1, 'a')
+    };
+    store.ask_verdict(onto("dev")).await.unwrap();
+    let dev = store.begin_verdict().await.unwrap().unwrap().question;
+    // Asked about the new base while the old one is judged: the old answer is none.
+    store.ask_verdict(onto("main")).await.unwrap();
+    assert!(!store.answer_verdict(&dev, "good").await.unwrap());
+    let main = store.begin_verdict().await.unwrap().unwrap().question;
+    assert_eq!(main.base_branch, "main");
+    assert!(store.answer_verdict(&main, "bad").await.unwrap());
+    // Unasked too: the same head onto another base was not judged.
+    let unasked = |base: &str| Question {
+        asker: None,
+        ..onto(base)
+    };
+    let again = store.judge_unasked(unasked("main"), 6).await.unwrap();
+    assert_eq!(again, None);
+    let other = store.judge_unasked(unasked("dev"), 6).await.unwrap();
+    assert!(other.is_some());
 }
