@@ -402,7 +402,10 @@ impl Forge for FakeForge {
                 .or_default()
                 .retain(|one| !one.starts_with("agent:"));
             let status = marker(place, None);
-            let keyed = format!("<!-- prentice v1 task={} key=", place.task);
+            let keyed = format!(
+                "<!-- prentice v1 task={} issue={} key=",
+                place.task, place.issue
+            );
             for comment in &mut world.comments {
                 if comment.author == BOT && comment.body.starts_with(&keyed) {
                     comment.minimised = true;

@@ -457,7 +457,7 @@ fn a_proposal_shows_all_of_the_text_or_says_that_it_does_not() {
     insta::assert_snapshot!(short, @"
     **Agent task: proposed** · T-42 · requested by dana · brief `3c2718` taken 2026-11-20 14:00 UTC
 
-    Someone who may not start a task asked for this, or the text changed after it was accepted. I have not read beyond the text `3c2718` and will not start.
+    Someone who may not start a task asked for this, or nothing proves that this is the text that was accepted. I have not read beyond the text `3c2718` and will not start.
 
     <details><summary>The text that would run (27 characters)</summary>
 

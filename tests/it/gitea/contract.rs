@@ -120,7 +120,10 @@ impl Behind for Real {
         let keyed = |one: &Value| {
             let body = one["body"].as_str()?;
             let (mark, text) = body.split_once('\n')?;
-            let of_task = format!("<!-- prentice v1 task={} key=", place.task);
+            let of_task = format!(
+                "<!-- prentice v1 task={} issue={} key=",
+                place.task, place.issue
+            );
             mark.starts_with(&of_task).then(|| text.to_owned())
         };
         all.iter().filter_map(keyed).collect()

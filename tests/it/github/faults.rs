@@ -3,7 +3,7 @@
 
 use prentice::domain::ident::Time;
 use prentice::domain::report::CheckState;
-use prentice::forge::{CommentId, Error, Leave, Reaction};
+use prentice::forge::{CommentId, Error, Leave, Reaction, marker};
 use serde_json::{Value, json};
 
 use super::server::Fake;
@@ -175,10 +175,9 @@ fn holds(world: &World, verb: &str) -> bool {
     };
     match verb {
         "ensure_status" | "ensure_status again" => {
-            of_us("<!-- prentice v1 task=T-7 -->") == 1
-                && world.comments.iter().filter(ours).count() == 1
+            of_us(&marker(PLACE, None)) == 1 && world.comments.iter().filter(ours).count() == 1
         }
-        "ensure_comment" => of_us("<!-- prentice v1 task=T-7 key=tell-1 -->") == 1,
+        "ensure_comment" => of_us(&marker(PLACE, Some("tell-1"))) == 1,
         "ensure_note" => of_us("<!-- prentice v1 note=verify/7 -->") == 1,
         "ensure_label" => thread.labels == ["agent", "agent:running"],
         "set_check" | "set_check again" => {
