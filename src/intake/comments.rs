@@ -1,7 +1,7 @@
 //! What people type: commands in comments, each answered by a reaction and, where words help, by one comment.
 
 use super::start::{Began, STARTED, UNPROVEN};
-use super::{Intake, Scene, Trouble, login};
+use super::{Intake, Scene, Trouble, login, shown};
 use crate::domain::act::{self, Path};
 use crate::domain::command::{self, Command, Heard, Place, Verb};
 use crate::domain::decide::NotNow;
@@ -9,7 +9,7 @@ use crate::domain::ident::Time;
 use crate::domain::policy::{self, Actor, Refusal, Right, Telling, permit};
 use crate::domain::report::{Reply, Voice};
 use crate::domain::task::Task;
-use crate::forge::{Account, Comment, Error, Reaction};
+use crate::forge::{Account, Comment, Reaction};
 use crate::store::{ActKey, ActKind};
 
 /// How far behind the repository's cursor comments are read: clocks differ, and a look may have been cut short.
@@ -115,22 +115,13 @@ impl Intake {
             true => Answer::new(Reaction::Confused, Some(OURS.to_owned()), "our own act"),
             false => self.hear(scene, comment, &key, parsed).await?,
         };
-        // A comment that was removed meanwhile needs no answer.
-        let told = async {
-            if let Some(text) = answer.reply.as_ref().filter(|text| !text.is_empty()) {
-                let note = format!("comment-{}", comment.id.0);
-                let told = scene.conversation.ensure_note(number, &note, None, text);
-                told.await?;
-            }
-            if let Some(reaction) = answer.reaction {
-                scene.conversation.react(comment.id, Some(reaction)).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        match told.await {
-            Ok(())
-            | Err(Error::Gone { .. } | Error::NotPermitted { .. } | Error::Invalid { .. }) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(text) = answer.reply.as_ref().filter(|text| !text.is_empty()) {
+            let note = format!("comment-{}", comment.id.0);
+            let told = scene.conversation.ensure_note(number, &note, None, text);
+            shown(told.await)?;
+        }
+        if let Some(reaction) = answer.reaction {
+            shown(scene.conversation.react(comment.id, Some(reaction)).await)?;
         }
         Ok(self.store.settle(&key, &answer.outcome).await?)
     }
@@ -183,7 +174,7 @@ impl Intake {
             return self.refuse(scene, &actor, key, &why).await;
         }
         let conversation = &scene.conversation;
-        conversation.react(comment.id, Some(Reaction::Seen)).await?;
+        shown(conversation.react(comment.id, Some(Reaction::Seen)).await)?;
         let said = Said {
             scene,
             author,

@@ -341,3 +341,33 @@ async fn a_stranger_causes_no_write_but_one_reaction_to_a_comment_and_one_reply_
     assert_eq!(words, 2, "one reply to the stranger, one to the owner");
     assert_eq!(world.status_text(issue).await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_blocks_our_account_keeps_nobody_from_stopping_a_task_on_his_issue() {
+    let name = "whoever_blocks_our_account";
+    let Some(world) = World::governed(name, Hears::Hooks, FILE, SLOW).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let eve = gitea.user("eve").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let issue = gitea.issue(&eve, repo, "No answer", ISSUE).await;
+    gitea.label(owner, repo, issue, &["agent"]).await;
+    world.is_at(issue, "running").await;
+    let blocks = format!("user/blocks/{}", world.bot.login);
+    gitea
+        .does(&eve.token, Method::PUT, &blocks, Value::Null)
+        .await;
+    let stop = gitea.comment(owner, repo, issue, "/agent stop").await;
+    let stage = || -> Value {
+        let said = world.prentice(&["--json", "tasks", "list"]);
+        let list: Value = serde_json::from_str(&said).unwrap();
+        list["tasks"][0]["stage"].clone()
+    };
+    world
+        .until("it is stopped", 30, async || stage() == "stopped")
+        .await;
+    // It could not be acknowledged, as everything in her issue.
+    assert_eq!(world.reaction(stop).await, "");
+    assert!(!world.said().contains("came to no end"), "{}", world.said());
+}
