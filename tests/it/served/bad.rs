@@ -323,15 +323,25 @@ async fn a_stranger_causes_no_write_but_one_reaction_to_a_comment_and_one_reply_
         .await;
     let last = gitea.comment(owner, repo, plain, "/agent help").await;
     world.reacts(last, "+1").await;
-    for comment in comments {
-        world
-            .until("there is one reaction", 30, async || {
-                let word = world.reaction(comment).await;
-                !word.is_empty() && word != "eyes"
-            })
-            .await;
-        let word = world.reaction(comment).await;
-        assert!(!word.contains(','), "{word}");
+    // One to each of the first, and after that none.
+    let reactions = async || {
+        let mut all = Vec::new();
+        for comment in &comments {
+            all.push(world.reaction(*comment).await);
+        }
+        all.retain(|word| !word.is_empty());
+        all
+    };
+    world
+        .until("the first are reacted to", 30, async || {
+            reactions().await.len() >= 5
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let all = reactions().await;
+    assert_eq!(all.len(), 5, "{all:?}");
+    for word in all {
+        assert!(!word.contains(',') && word != "eyes", "{word}");
     }
     let mut words = 0;
     for on in [issue, pull, plain] {
