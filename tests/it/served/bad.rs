@@ -381,3 +381,35 @@ async fn whoever_blocks_our_account_keeps_nobody_from_stopping_a_task_on_his_iss
     assert_eq!(world.reaction(stop).await, "");
     assert!(!world.said().contains("came to no end"), "{}", world.said());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_cannot_be_swept_keeps_no_other_from_being_heard() {
+    let name = "a_repository_that_cannot_be_swept";
+    let Some(mut world) = World::new(name, Hears::Polling).await else {
+        return;
+    };
+    world.kill();
+    // The first by its id has neither issues nor pull requests, and answers that its list of them is not there.
+    let off = json!({ "has_issues": false, "has_pull_requests": false });
+    let path = format!("repos/{}", world.repo.name);
+    let (gitea, owner) = (&world.gitea, &world.owner);
+    gitea.does(&owner.token, Method::PATCH, &path, off).await;
+    let other = gitea.repo(owner, "other", false).await;
+    gitea.collaborator(&other, &world.bot, "write").await;
+    gitea.define_label(&other, "agent").await;
+    let test = "#!/bin/sh\n[ \"$(cat answer.txt)\" = 42 ]\n";
+    for (path, text) in [("test.sh", test), (".gitea/prentice.toml", FILE)] {
+        gitea.file(owner, &other, "main", path, text).await;
+    }
+    world.repos.push(other.name.clone());
+    world.repo = other;
+    world.serve(AGENT).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let issue = world.labelled().await;
+    world.is_at(issue, "needs-review").await;
+    let said = world.said();
+    assert!(
+        said.contains("what changed in a repository was not read"),
+        "{said}"
+    );
+}
