@@ -12,6 +12,7 @@ mod error;
 mod link;
 mod local;
 mod looker;
+mod looks;
 mod out_of_reach;
 mod prepare;
 mod referee;

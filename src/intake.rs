@@ -430,6 +430,23 @@ impl Scene<'_> {
     }
 }
 
+/// What only shows something to people is best effort: who blocked our account, or removed what would be answered, must
+/// not keep what he and everybody after him did from counting.
+fn shown<T>(tried: Result<T, forge::Error>) -> Result<(), forge::Error> {
+    match tried {
+        Ok(_) => Ok(()),
+        Err(
+            why @ (forge::Error::Gone { .. }
+            | forge::Error::NotPermitted { .. }
+            | forge::Error::Invalid { .. }),
+        ) => {
+            tracing::info!(%why, "an answer could not be shown");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Who did an entry, for records.
 fn login(account: Option<&Account>) -> &str {
     account.map_or("", |account| account.login.as_str())

@@ -387,9 +387,13 @@ impl Worker {
                 }
                 Err(WorkerError::Host(why))
             }
-            Err(Trouble::Later { why, after_secs }) => {
+            Err(Trouble::Later {
+                why,
+                after_secs,
+                counted,
+            }) => {
                 let at = self.clock.now().plus_secs(after_secs);
-                self.answered(self.store.release(claim, at, why, true).await)
+                self.answered(self.store.release(claim, at, why, counted).await)
             }
             Err(Trouble::Paced { secs }) => {
                 let at = self.clock.now().plus_secs(secs);

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::looks::{Failed, Look, Looks, Waiting};
 use super::served::Forges;
 use crate::domain::event::Event;
 use crate::domain::ident::Time;
@@ -29,10 +30,11 @@ const LOOKS: usize = 8;
 /// Most deliveries read in one go.
 const HOOKS: u32 = 200;
 
-/// Longest wait before a look that failed is done again.
-const RETRY_MOST: Duration = Duration::from_secs(300);
+/// Wait before the repositories are listed again where that failed.
+const LIST_AGAIN: Duration = Duration::from_secs(30);
 
-/// One forge under observation. Dropped, it loses nothing: what was not settled is read again.
+/// One forge under observation. Dropped, it loses nothing but looks that failed for so long that they are parked: what
+/// was not settled is read again.
 pub(super) struct Looker {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
@@ -48,7 +50,13 @@ pub(super) struct Looker {
 }
 
 /// What became of a delivery that says nothing about one issue.
-const READ_AGAIN: &str = "the repositories were read again";
+const READ_AGAIN: &str = "the repositories are read again";
+
+/// What became of one about a branch.
+const MOVED: &str = "what governs the repository is read again";
+
+/// What became of one whose look failed each time.
+const PARKED: &str = "its look failed each time; the next sweep tries it again";
 
 /// A repository of which only this is known; its adapter finds it by the id.
 fn by_id(id: i64, name: &str) -> Repository {
@@ -68,23 +76,10 @@ fn by_id(id: i64, name: &str) -> Repository {
 /// What became of one about a repository that we reach no more, or that is archived.
 const UNSERVED: &str = "its repository is not served any more";
 
-/// A look that is to be done.
-#[derive(Default)]
-struct Waiting {
-    hints: Vec<(Hint, Time)>,
-    hooks: Vec<HookId>,
-    not_before: Option<Instant>,
-    /// What it waits for is a delivery: the next one ends the wait.
-    expects: bool,
-    tries: u32,
-}
-
-type Look = (i64, i64);
-
 impl Looker {
     /// Until `stop`.
     pub(super) async fn work(self, stop: &CancellationToken) {
-        let mut waiting: BTreeMap<Look, Waiting> = BTreeMap::new();
+        let mut looks = Looks::default();
         let mut looking: JoinSet<(Look, Waiting, Result<(), Trouble>)> = JoinSet::new();
         let mut busy: HashSet<i64> = HashSet::new();
         // Deliveries up to here are read, though not all are settled.
@@ -92,36 +87,51 @@ impl Looker {
         // When the sweep of a repository began whose looks are not all done.
         let mut swept: BTreeMap<i64, Time> = BTreeMap::new();
         let mut sweep_at = Instant::now();
+        // When the repositories are listed anew, where a delivery says that they are others now.
+        let mut list_at: Option<Instant> = None;
         while !stop.is_cancelled() {
             if sweep_at <= Instant::now() {
-                if let Err(why) = self.sweep(&mut waiting, &mut swept).await {
-                    tracing::warn!(forge = self.name, %why, "the sweep came to no end; it is done again");
+                match self.sweep(&mut looks, &mut swept).await {
+                    Ok(()) => list_at = None,
+                    Err(why) => {
+                        tracing::warn!(forge = self.name, %why, "the sweep came to no end; it is done again");
+                    }
                 }
                 sweep_at = Instant::now() + self.every;
             }
-            if let Err(why) = self.take_hooks(&mut waiting, &mut read).await {
+            if let Err(why) = self.take_hooks(&mut looks, &mut read, &mut list_at).await {
                 tracing::error!(forge = self.name, %why, "deliveries were not read");
             }
-            for (repository, hooks) in self.start(&mut waiting, &mut looking, &mut busy) {
+            if list_at.is_some_and(|at| at <= Instant::now()) {
+                list_at = match self.refresh().await {
+                    Ok(()) => None,
+                    Err(why) => {
+                        tracing::warn!(forge = self.name, %why, "the repositories were not listed; they are again");
+                        Some(Instant::now() + LIST_AGAIN)
+                    }
+                };
+            }
+            for (repository, hooks) in self.start(&mut looks, &mut looking, &mut busy, list_at) {
                 // Its cursor stays, so that everything is found once it is served again.
                 swept.remove(&repository);
                 for hook in hooks {
                     self.settle(hook, Some(UNSERVED.to_owned())).await;
                 }
             }
-            self.looked(&waiting, &busy, &mut swept).await;
+            self.looked(&looks, &busy, &mut swept).await;
             // What is due already waits for another look to end, which wakes by itself.
-            let now = Instant::now();
-            let later = waiting.values().filter_map(|one| one.not_before);
-            let next = later.filter(|at| *at > now).min();
-            let until = next.map_or(sweep_at, |next| next.min(sweep_at));
+            let next = looks.next_at(Instant::now());
+            let until = [next, list_at]
+                .into_iter()
+                .flatten()
+                .fold(sweep_at, Ord::min);
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.wake.notified() => {}
                 Some(done) = looking.join_next() => match done {
                     Ok((look, one, done)) => {
                         busy.remove(&look.0);
-                        self.ended(look, one, done, &mut waiting).await;
+                        self.ended(look, one, done, &mut looks).await;
                     }
                     Err(why) => {
                         tracing::error!(forge = self.name, %why, "a look ended in a panic");
@@ -140,25 +150,24 @@ impl Looker {
     /// served no more, with the deliveries that said to.
     fn start(
         &self,
-        waiting: &mut BTreeMap<Look, Waiting>,
+        looks: &mut Looks,
         looking: &mut JoinSet<(Look, Waiting, Result<(), Trouble>)>,
         busy: &mut HashSet<i64>,
+        list_at: Option<Instant>,
     ) -> Vec<(i64, Vec<HookId>)> {
         let now = Instant::now();
         let mut left = Vec::new();
         while looking.len() < LOOKS {
-            let due = waiting.iter().find(|((repository, _), one)| {
-                !busy.contains(repository) && one.not_before.is_none_or(|at| at <= now)
-            });
-            let Some(look) = due.map(|(look, _)| *look) else {
-                break;
-            };
-            let Some(one) = waiting.remove(&look) else {
+            let Some((look, one)) = looks.next_due(busy, now) else {
                 break;
             };
             let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(served) = served.get(&look.0).cloned() else {
-                left.push((look.0, one.hooks));
+                match list_at {
+                    // It may be among those that are to be listed.
+                    Some(at) => looks.put_off(look, one, at.max(now + Duration::from_secs(1))),
+                    None => left.push((look.0, one.hooks)),
+                }
                 continue;
             };
             busy.insert(look.0);
@@ -171,13 +180,7 @@ impl Looker {
         left
     }
 
-    async fn ended(
-        &self,
-        look: Look,
-        mut one: Waiting,
-        done: Result<(), Trouble>,
-        waiting: &mut BTreeMap<Look, Waiting>,
-    ) {
+    async fn ended(&self, look: Look, one: Waiting, done: Result<(), Trouble>, looks: &mut Looks) {
         match done {
             Ok(()) => {
                 for hook in one.hooks {
@@ -186,34 +189,30 @@ impl Looker {
             }
             Err(Trouble::NotYet { number, after }) => {
                 tracing::debug!(forge = self.name, number, ?after, "a proof may still come");
-                let again = waiting.entry(look).or_default();
-                // A delivery that came meanwhile may be it.
-                let came = !again.hooks.is_empty();
-                again.hints.append(&mut one.hints);
-                again.hooks.append(&mut one.hooks);
-                again.expects = !came;
-                again.not_before = (!came).then(|| Instant::now() + after);
+                looks.expect(look, one, Instant::now() + after);
             }
-            Err(why) => {
-                one.tries += 1;
-                let own = Duration::from_secs(2_u64.saturating_pow(one.tries.min(8)));
-                let wait = why.after_secs().map_or(own, Duration::from_secs).max(own);
-                let number = look.1;
-                tracing::warn!(forge = self.name, number, %why, ?wait, "a look came to no end");
-                one.not_before = Some(Instant::now() + wait.min(RETRY_MOST));
-                let again = waiting.entry(look).or_default();
-                again.hints.append(&mut one.hints);
-                again.hooks.append(&mut one.hooks);
-                (again.tries, again.not_before) = (one.tries, one.not_before);
-            }
+            Err(why) => match looks.failed(look, one, &why, Instant::now()) {
+                Failed::Again(wait) => {
+                    let number = look.1;
+                    tracing::warn!(forge = self.name, number, %why, ?wait, "a look came to no end");
+                }
+                Failed::Parked(hooks) => {
+                    let (repository, number) = look;
+                    tracing::error!(forge = self.name, repository, number, %why, "a look failed each time; what changed there may be missed, and the next sweep tries again");
+                    for hook in hooks {
+                        self.settle(hook, Some(PARKED.to_owned())).await;
+                    }
+                }
+            },
         }
     }
 
     /// Reads deliveries that were stored, and notes where they say to look.
     async fn take_hooks(
         &self,
-        waiting: &mut BTreeMap<Look, Waiting>,
+        looks: &mut Looks,
         read: &mut HookId,
+        list_at: &mut Option<Instant>,
     ) -> Result<(), Trouble> {
         loop {
             let found = self.store.next_hooks(&self.name, *read, HOOKS).await?;
@@ -225,10 +224,10 @@ impl Looker {
                 let ignored = match hook::parse(self.kind, &hook.event, &hook.body) {
                     Read::Ignored(reason) => Some(reason),
                     Read::Reach => {
-                        self.refresh().await?;
+                        list_at.get_or_insert_with(Instant::now);
                         Some(READ_AGAIN.to_owned())
                     }
-                    Read::Look(hint) => self.note(*hint, id, at, waiting).await?.err(),
+                    Read::Look(hint) => self.note((*hint, at), id, looks, list_at).err(),
                 };
                 if let Some(reason) = ignored {
                     self.settle(id, Some(reason)).await;
@@ -245,35 +244,32 @@ impl Looker {
         }
     }
 
-    /// Where a delivery says to look; why it says nothing.
-    async fn note(
+    /// Where a delivery says to look; why it says nothing. Asks the forge nothing: the deliveries behind it wait.
+    fn note(
         &self,
-        hint: Hint,
+        (hint, at): (Hint, Time),
         hook: HookId,
-        at: Time,
-        waiting: &mut BTreeMap<Look, Waiting>,
-    ) -> Result<Result<(), String>, Trouble> {
-        let is_served = |id: i64| {
+        looks: &mut Looks,
+        list_at: &mut Option<Instant>,
+    ) -> Result<(), String> {
+        let is_served = {
             let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-            served.contains_key(&id)
+            served.contains_key(&hint.repository)
         };
-        if !is_served(hint.repository) {
-            return Ok(Err(format!("{} is not served", hint.name)));
+        // One that is to be listed may be told of already.
+        if !is_served && list_at.is_none() {
+            return Err(format!("{} is not served", hint.name));
         }
         self.forges.forget_ground(&self.name, hint.repository);
         match hint.subject {
             Subject::Thread(number) => {
-                let one = waiting.entry((hint.repository, number)).or_default();
-                one.hints.push((hint, at));
-                one.hooks.push(hook);
-                if std::mem::take(&mut one.expects) {
-                    one.not_before = None;
-                }
-                Ok(Ok(()))
+                looks.tell((hint.repository, number), (hint, at), hook);
+                Ok(())
             }
+            Subject::Branch => Err(MOVED.to_owned()),
             Subject::Repository => {
-                self.refresh().await?;
-                Ok(Err(READ_AGAIN.to_owned()))
+                list_at.get_or_insert_with(Instant::now);
+                Err(READ_AGAIN.to_owned())
             }
         }
     }
@@ -398,41 +394,50 @@ impl Looker {
     /// Everything that changed since the last sweep, and everything that was left undone.
     async fn sweep(
         &self,
-        waiting: &mut BTreeMap<Look, Waiting>,
+        looks: &mut Looks,
         swept: &mut BTreeMap<i64, Time>,
     ) -> Result<(), Trouble> {
-        self.refresh().await?;
-        let served: Vec<Served> = {
-            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-            served.values().cloned().collect()
-        };
-        for one in served {
-            let begun = self.clock.now();
-            let since = one.read.looked_until.minus_secs(OVERLAP_SECS);
-            let conversation = self.intake.service().conversation(&one.repository);
-            for changed in conversation.changed(since).await? {
-                waiting.entry((one.key.id, changed.number)).or_default();
+        let listed = self.refresh().await;
+        if listed.is_ok() {
+            let served: Vec<Served> = {
+                let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+                served.values().cloned().collect()
+            };
+            looks.want_parked();
+            for one in served {
+                let begun = self.clock.now();
+                match self.sweep_one(&one, looks).await {
+                    Ok(()) => drop(swept.insert(one.key.id, begun)),
+                    // Its cursor stays; the others are not to wait for it.
+                    Err(why) => {
+                        let repository = &one.repository.name;
+                        tracing::warn!(forge = self.name, repository, %why, "what changed in a repository was not read; the next sweep does");
+                    }
+                }
             }
-            for number in self.store.unsettled(&one.key).await? {
-                waiting.entry((one.key.id, number)).or_default();
-            }
-            swept.insert(one.key.id, begun);
         }
-        self.intake
-            .service()
-            .redeliver(self.clock.now().minus_secs(3600))
-            .await?;
+        let since = self.clock.now().minus_secs(3600);
+        let sent = self.intake.service().redeliver(since).await;
+        listed?;
+        sent?;
+        Ok(())
+    }
+
+    async fn sweep_one(&self, one: &Served, looks: &mut Looks) -> Result<(), Trouble> {
+        for number in self.store.unsettled(&one.key).await? {
+            looks.want((one.key.id, number));
+        }
+        let since = one.read.looked_until.minus_secs(OVERLAP_SECS);
+        let conversation = self.intake.service().conversation(&one.repository);
+        for changed in conversation.changed(since).await? {
+            looks.want((one.key.id, changed.number));
+        }
         Ok(())
     }
 
     /// Moves the cursors of repositories whose looks are all done.
-    async fn looked(
-        &self,
-        waiting: &BTreeMap<Look, Waiting>,
-        busy: &HashSet<i64>,
-        swept: &mut BTreeMap<i64, Time>,
-    ) {
-        let is_open = |id: &i64| busy.contains(id) || waiting.keys().any(|(of, _)| of == id);
+    async fn looked(&self, looks: &Looks, busy: &HashSet<i64>, swept: &mut BTreeMap<i64, Time>) {
+        let is_open = |id: &i64| busy.contains(id) || looks.is_open(*id);
         let done: Vec<(i64, Time)> = swept
             .iter()
             .filter(|(id, _)| !is_open(id))

@@ -65,7 +65,9 @@ pub struct Hint {
 pub enum Subject {
     /// An issue or pull request.
     Thread(i64),
-    /// The repository itself: its name, its branches, our right there.
+    /// A branch of it: what it says about the repository may be other than it was.
+    Branch,
+    /// The repository itself: its name, our right there.
     Repository,
 }
 

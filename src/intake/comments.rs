@@ -1,7 +1,7 @@
 //! What people type: commands in comments, each answered by a reaction and, where words help, by one comment.
 
 use super::start::{Began, STARTED, UNPROVEN};
-use super::{Intake, Scene, Trouble, login};
+use super::{Intake, Scene, Trouble, login, shown};
 use crate::domain::act::{self, Path};
 use crate::domain::command::{self, Command, Heard, Place, Verb};
 use crate::domain::decide::NotNow;
@@ -9,7 +9,7 @@ use crate::domain::ident::Time;
 use crate::domain::policy::{self, Actor, Refusal, Right, Telling, permit};
 use crate::domain::report::{Reply, Voice};
 use crate::domain::task::Task;
-use crate::forge::{Account, Comment, Error, Reaction};
+use crate::forge::{Account, Comment, Reaction};
 use crate::store::{ActKey, ActKind};
 
 /// How far behind the repository's cursor comments are read: clocks differ, and a look may have been cut short.
@@ -17,6 +17,10 @@ const OVERLAP_SECS: u64 = 24 * 60 * 60;
 
 /// How often a reader without rights is answered.
 const READER_SECS: u64 = 10 * 60;
+
+/// Acts in an hour of one account without rights here to which we answer: all of them spend what the forge lets us
+/// write.
+const READER_ACTS_AN_HOUR: u64 = 5;
 
 /// What a comment comes to.
 pub(super) struct Answer {
@@ -37,6 +41,11 @@ impl Answer {
             reply,
             outcome: outcome.into(),
         }
+    }
+
+    /// Counts the same, and nothing of it is written.
+    fn untold(self) -> Self {
+        Self::silent(self.outcome)
     }
 
     fn silent(outcome: impl Into<String>) -> Self {
@@ -115,22 +124,13 @@ impl Intake {
             true => Answer::new(Reaction::Confused, Some(OURS.to_owned()), "our own act"),
             false => self.hear(scene, comment, &key, parsed).await?,
         };
-        // A comment that was removed meanwhile needs no answer.
-        let told = async {
-            if let Some(text) = answer.reply.as_ref().filter(|text| !text.is_empty()) {
-                let note = format!("comment-{}", comment.id.0);
-                let told = scene.conversation.ensure_note(number, &note, None, text);
-                told.await?;
-            }
-            if let Some(reaction) = answer.reaction {
-                scene.conversation.react(comment.id, Some(reaction)).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        match told.await {
-            Ok(())
-            | Err(Error::Gone { .. } | Error::NotPermitted { .. } | Error::Invalid { .. }) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(text) = answer.reply.as_ref().filter(|text| !text.is_empty()) {
+            let note = format!("comment-{}", comment.id.0);
+            let told = scene.conversation.ensure_note(number, &note, None, text);
+            shown(told.await)?;
+        }
+        if let Some(reaction) = answer.reaction {
+            shown(scene.conversation.react(comment.id, Some(reaction)).await)?;
         }
         Ok(self.store.settle(&key, &answer.outcome).await?)
     }
@@ -145,6 +145,34 @@ impl Intake {
         let Some(author) = &comment.author else {
             return Ok(Answer::silent("its account is gone"));
         };
+        let actor = self.actor(scene, author).await?;
+        let is_worn_out = self.is_worn_out(key, &actor).await?;
+        let answer = self.weigh(scene, (comment, author), key, &parsed, &actor);
+        let answer = answer.await?;
+        // What is permitted is done all the same.
+        Ok(if is_worn_out { answer.untold() } else { answer })
+    }
+
+    /// Whether somebody without rights here was answered often enough.
+    async fn is_worn_out(&self, key: &ActKey, actor: &Actor) -> Result<bool, Trouble> {
+        if actor.right >= Some(Right::Triage) {
+            return Ok(false);
+        }
+        let since = self.clock.now().minus_secs(3600);
+        let acts = self
+            .store
+            .settled_since(&key.repository, &actor.login, "", since);
+        Ok(acts.await? >= READER_ACTS_AN_HOUR)
+    }
+
+    async fn weigh(
+        &self,
+        scene: &Scene<'_>,
+        (comment, author): (&Comment, &Account),
+        key: &ActKey,
+        parsed: &command::Parsed,
+        actor: &Actor,
+    ) -> Result<Answer, Trouble> {
         let task = self.task_here(scene).await?;
         let stage = act::stage_of(task.as_ref());
         let place = match scene.thread.is_pull {
@@ -152,11 +180,10 @@ impl Intake {
             false => Place::Issue,
         };
         let rules = self.rules_now(scene, task.as_ref()).await?;
-        let actor = self.actor(scene, author).await?;
-        if let Err(Refusal::Bot) = permit(&actor, &Command::Status, place, stage, &rules) {
+        if let Err(Refusal::Bot) = permit(actor, &Command::Status, place, stage, &rules) {
             return Ok(Answer::silent("a program's words"));
         }
-        let usable = policy::usable(&actor, place, stage, &rules);
+        let usable = policy::usable(actor, place, stage, &rules);
         let voice = scene.voice();
         let helped = actor.right >= Some(Right::Triage);
         let confused = |reply: Reply<'_>, outcome: &str| {
@@ -179,16 +206,19 @@ impl Intake {
             }
             Heard::Nothing => return Ok(Answer::silent("nothing")),
         };
-        if let Err(why) = permit(&actor, command, place, stage, &rules) {
-            return self.refuse(scene, &actor, key, &why).await;
+        if let Err(why) = permit(actor, command, place, stage, &rules) {
+            return self.refuse(scene, actor, key, &why).await;
         }
-        let conversation = &scene.conversation;
-        conversation.react(comment.id, Some(Reaction::Seen)).await?;
+        // Two writes more; who may make us work sees that it was begun.
+        if helped {
+            let seen = scene.conversation.react(comment.id, Some(Reaction::Seen));
+            shown(seen.await)?;
+        }
         let said = Said {
             scene,
             author,
             at: comment.created_at,
-            actor: &actor,
+            actor,
             key,
             usable: &usable,
             ignored: &parsed.ignored,

@@ -1,6 +1,6 @@
 //! What happens on pull requests: ours are judged, merged, closed and pushed to; on all of them people type.
 
-use super::{Intake, Scene, Trouble, login};
+use super::{Intake, Scene, Trouble, login, shown};
 use crate::domain::act::stage_of;
 use crate::domain::command::{self, Command, Heard, Place};
 use crate::domain::event::{Event, Target};
@@ -165,8 +165,7 @@ impl Intake {
         let note = format!("review-{review}");
         let number = scene.thread.number;
         let told = scene.conversation.ensure_note(number, &note, None, text);
-        told.await?;
-        Ok(())
+        Ok(shown(told.await)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Asking the referee about a pull request, and the one comment in which it answers.
 
 use super::comments::Answer;
-use super::{Intake, Scene, Trouble};
+use super::{Intake, Scene, Trouble, shown};
 use crate::domain::act::stage_of;
 use crate::domain::command::{Command, Place};
 use crate::domain::policy::{Actor, ActorKind, permit};
@@ -35,7 +35,8 @@ impl Intake {
         let before = self.store.waiting_verdicts().await?;
         let how = Refereeing::Queued { before };
         let asked = (&question, prefix, None);
-        show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how).await?;
+        let told = show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how);
+        shown(told.await)?;
         self.store.ask_verdict(question).await?;
         Ok(Answer::new(Reaction::Done, None, "asked the referee"))
     }
@@ -75,7 +76,8 @@ impl Intake {
         if let Some(at) = judged.filter(|at| *at > question.asked_at) {
             let how = Refereeing::Later { at, per_hour };
             let asked = (&question, trigger.prefix.as_str(), None);
-            show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how).await?;
+            let told = show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how);
+            shown(told.await)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What starts a task and what withdraws it.
 
 use super::words::Known;
-use super::{Ground, Intake, PROPOSALS_AN_HOUR, Scene, Trouble, asks, login};
+use super::{Ground, Intake, PROPOSALS_AN_HOUR, Scene, Trouble, asks, login, shown};
 use crate::domain::act::{self, Asked, Path, Standing, Start, Words};
 use crate::domain::brief::{Brief, Survey};
 use crate::domain::event::Event;
@@ -60,7 +60,7 @@ impl Intake {
                 Began::Told(text) => {
                     let note = format!("entry-{}", entry.id);
                     let told = scene.conversation.ensure_note(number, &note, None, &text);
-                    told.await?;
+                    shown(told.await)?;
                     text
                 }
             },

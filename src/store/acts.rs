@@ -91,7 +91,7 @@ pub trait Acts: Send + Sync {
     async fn unsettled(&self, repository: &RepositoryKey) -> Result<Vec<i64>, StoreError>;
 
     /// How many acts of this account with this outcome were settled in the repository since then; an
-    /// empty `actor` is anybody.
+    /// empty `actor` is anybody, an empty `outcome` whatever came of it.
     async fn settled_since(
         &self,
         repository: &RepositoryKey,
@@ -154,7 +154,7 @@ const SETTLE: &str = "update acts set state = 'settled', settled_at = $5, outcom
 const UNSETTLED: &str = "select distinct number from acts \
      where forge = $1 and repository = $2 and state = 'open' order by number";
 const SETTLED_SINCE: &str = "select count(*) from acts where forge = $1 and repository = $2 \
-     and ($3 = '' or actor = $3) and outcome = $4 and settled_at >= $5";
+     and ($3 = '' or actor = $3) and ($4 = '' or outcome = $4) and settled_at >= $5";
 const TASKS_OF: &str = "select body, version, created_at, updated_at, finished_at from tasks \
      where forge = $1 and repository = $2 and number = $3 order by id desc";
 const TASK_OF_PULL: &str = "select body, version, created_at, updated_at, finished_at from tasks \

@@ -215,6 +215,12 @@ async fn delete_branch(
     }
 }
 
+/// Whether such a wait is a limit of the forge, or ours that keeps below it: who waits has failed at nothing. One that
+/// is longer than any limit is a forge that is away.
+fn is_limit(after_secs: Option<u64>) -> bool {
+    after_secs.is_some_and(|secs| (5..=3600).contains(&secs))
+}
+
 /// Why a job has no answer.
 pub(super) enum Trouble {
     /// Somebody else has it.
@@ -222,7 +228,12 @@ pub(super) enum Trouble {
     /// The host cannot go on; the job waits for that to be mended.
     Host(String),
     /// It is tried again.
-    Later { why: String, after_secs: u64 },
+    Later {
+        why: String,
+        after_secs: u64,
+        /// As an attempt; of those there are only so many.
+        counted: bool,
+    },
     /// It is done later, since it was done a moment ago.
     Paced { secs: u64 },
     /// It is tried again as well, but only so often.
@@ -237,9 +248,12 @@ impl Trouble {
             forge::Error::Unavailable { .. } => Some(Self::Host(why)),
             forge::Error::Retry { after_secs, .. } => {
                 let own = back_off(claim.attempt);
-                (claim.attempt < most_attempts(&claim.effect)).then(|| Self::Later {
+                let counted = !is_limit(*after_secs);
+                let is_tried = !counted || claim.attempt < most_attempts(&claim.effect);
+                is_tried.then(|| Self::Later {
                     why,
                     after_secs: after_secs.unwrap_or(own).max(own),
+                    counted,
                 })
             }
             forge::Error::Auth { .. }
@@ -258,6 +272,7 @@ impl Trouble {
         (claim.attempt < MAX_DOUBTS).then(|| Self::Later {
             why: error.to_string(),
             after_secs: back_off(claim.attempt),
+            counted: true,
         })
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     AfterApply,
     /// It is not done; try again.
     Before,
+    /// It is not done yet: so many are allowed in a minute.
+    Limit,
     /// It is refused for good.
     Refuse,
 }
@@ -110,6 +112,10 @@ impl FakeForge {
         };
         match fault.map(|(_, fault)| fault) {
             Some(Fault::Before) => Err(lost()),
+            Some(Fault::Limit) => Err(Error::Retry {
+                after_secs: Some(60),
+                why: "so many writes in a minute".to_owned(),
+            }),
             Some(Fault::Refuse) => Err(Error::NotPermitted {
                 what: verb.to_owned(),
                 setting: "the fake's permissions".to_owned(),

@@ -506,6 +506,24 @@ async fn a_clean_up_that_never_succeeds_says_what_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waits_that_a_limit_asks_for_are_no_attempts() {
+    let here = Here::new(BenchIs::Broken, PATIENT, 120_000, At::default()).await;
+    let faults = (0..20).map(|_| ("clean_up", Fault::Limit));
+    here.fake.forge.world().faults.extend(faults);
+    here.request(1).await;
+    here.decide().await;
+    here.happens(stopped()).await;
+    here.settle().await;
+    let task = here.task().await;
+    let Stage::Ended { left, .. } = &task.stage else {
+        panic!("{:?}", task.stage)
+    };
+    assert_eq!(left.as_deref(), Some(&[][..]));
+    assert_eq!(here.fake.forge.world().faults.len(), 0);
+    here.check_journal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_interrupts_does_not_wait_for_a_back_off() {
     // By this clock the next try is never due.
     let here = Here::new(BenchIs::Broken, PATIENT, 0, At::default()).await;

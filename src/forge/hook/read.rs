@@ -275,7 +275,7 @@ fn hint(about: About, payload: Payload) -> Result<Read, &'static str> {
             if is_tag {
                 return Ok(Read::Ignored("tags mean nothing to us".to_owned()));
             }
-            Subject::Repository
+            Subject::Branch
         }
         About::Repository | About::Reach => Subject::Repository,
     };

@@ -328,15 +328,25 @@ async fn a_stranger_causes_no_write_but_one_reaction_to_a_comment_and_one_reply_
         .await;
     let last = gitea.comment(owner, repo, plain, "/agent help").await;
     world.reacts(last, "+1").await;
-    for comment in comments {
-        world
-            .until("there is one reaction", 30, async || {
-                let word = world.reaction(comment).await;
-                !word.is_empty() && word != "eyes"
-            })
-            .await;
-        let word = world.reaction(comment).await;
-        assert!(!word.contains(','), "{word}");
+    // One to each of the first, and after that none.
+    let reactions = async || {
+        let mut all = Vec::new();
+        for comment in &comments {
+            all.push(world.reaction(*comment).await);
+        }
+        all.retain(|word| !word.is_empty());
+        all
+    };
+    world
+        .until("the first are reacted to", 30, async || {
+            reactions().await.len() >= 5
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let all = reactions().await;
+    assert_eq!(all.len(), 5, "{all:?}");
+    for word in all {
+        assert!(!word.contains(',') && word != "eyes", "{word}");
     }
     let mut words = 0;
     for on in [issue, pull, plain] {
@@ -345,4 +355,66 @@ async fn a_stranger_causes_no_write_but_one_reaction_to_a_comment_and_one_reply_
     }
     assert_eq!(words, 2, "one reply to the stranger, one to the owner");
     assert_eq!(world.status_text(issue).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_blocks_our_account_keeps_nobody_from_stopping_a_task_on_his_issue() {
+    let name = "whoever_blocks_our_account";
+    let Some(world) = World::governed(name, Hears::Hooks, FILE, SLOW).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let eve = gitea.user("eve").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let issue = gitea.issue(&eve, repo, "No answer", ISSUE).await;
+    gitea.label(owner, repo, issue, &["agent"]).await;
+    world.is_at(issue, "running").await;
+    let blocks = format!("user/blocks/{}", world.bot.login);
+    gitea
+        .does(&eve.token, Method::PUT, &blocks, Value::Null)
+        .await;
+    let stop = gitea.comment(owner, repo, issue, "/agent stop").await;
+    let stage = || -> Value {
+        let said = world.prentice(&["--json", "tasks", "list"]);
+        let list: Value = serde_json::from_str(&said).unwrap();
+        list["tasks"][0]["stage"].clone()
+    };
+    world
+        .until("it is stopped", 30, async || stage() == "stopped")
+        .await;
+    // It could not be acknowledged, as everything in her issue.
+    assert_eq!(world.reaction(stop).await, "");
+    assert!(!world.said().contains("came to no end"), "{}", world.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_cannot_be_swept_keeps_no_other_from_being_heard() {
+    let name = "a_repository_that_cannot_be_swept";
+    let Some(mut world) = World::new(name, Hears::Polling).await else {
+        return;
+    };
+    world.kill();
+    // The first by its id has neither issues nor pull requests, and answers that its list of them is not there.
+    let off = json!({ "has_issues": false, "has_pull_requests": false });
+    let path = format!("repos/{}", world.repo.name);
+    let (gitea, owner) = (&world.gitea, &world.owner);
+    gitea.does(&owner.token, Method::PATCH, &path, off).await;
+    let other = gitea.repo(owner, "other", false).await;
+    gitea.collaborator(&other, &world.bot, "write").await;
+    gitea.define_label(&other, "agent").await;
+    let test = "#!/bin/sh\n[ \"$(cat answer.txt)\" = 42 ]\n";
+    for (path, text) in [("test.sh", test), (".gitea/prentice.toml", FILE)] {
+        gitea.file(owner, &other, "main", path, text).await;
+    }
+    world.repos.push(other.name.clone());
+    world.repo = other;
+    world.serve(AGENT).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let issue = world.labelled().await;
+    world.is_at(issue, "needs-review").await;
+    let said = world.said();
+    assert!(
+        said.contains("what changed in a repository was not read"),
+        "{said}"
+    );
 }

@@ -100,6 +100,13 @@ async fn outcomes_are_counted_by_actor_and_time(w: World) {
         counted.await.unwrap()
     };
     let start = seen.first_seen;
+    let (other, open) = (act(ActKind::Comment, 4), act(ActKind::Comment, 5));
+    store.take_up(&other, 1, "rae").await.unwrap();
+    store.settle(&other, "refused").await.unwrap();
+    store.take_up(&open, 1, "rae").await.unwrap();
+    let key = repository(7);
+    let any = store.settled_since(&key, "rae", "", start).await.unwrap();
+    assert_eq!(any, 2);
     assert_eq!(count("eve", start).await, 2);
     assert_eq!(count("", start).await, 3);
     assert_eq!(count("eve", start.plus_secs(5)).await, 1);

@@ -41,6 +41,7 @@ fn told(read: &Read) -> String {
         Read::Look(hint) => {
             let what = match hint.subject {
                 Subject::Thread(_) => "thread",
+                Subject::Branch => "branch",
                 Subject::Repository => "repository",
             };
             let with = |there: bool, text| if there { text } else { "" };
@@ -291,9 +292,9 @@ fn what_gitea_sends_is_looked_at_by_type_or_by_event() {
     pull_request_review_rejected reviewed: thread
     pull_request_comment reviewed: thread
     pull_request_review_request review_requested: ignored: the event `pull_request_review_request` means nothing to us
-    push -: repository
+    push -: branch
     push -: ignored: tags mean nothing to us
-    delete -: repository
+    delete -: branch
     create -: ignored: tags mean nothing to us
     repository deleted: repository
     status -: ignored: the event `status` means nothing to us

@@ -1,0 +1,331 @@
+//! Looks that are to be done at one forge, and how often one that fails is tried.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use crate::domain::ident::Time;
+use crate::forge;
+use crate::forge::hook::Hint;
+use crate::intake::Trouble;
+use crate::store::HookId;
+
+/// Longest wait before a look that failed is done again.
+const RETRY_MOST: Duration = Duration::from_secs(300);
+
+/// Tries of a look that trying again hardly helps.
+const LASTING_TRIES: u32 = 8;
+
+/// Tries of one that fails since the forge or this machine does: for about a day. What is looked at later than that
+/// may be found no more, so it is long.
+const PASSING_TRIES: u32 = LASTING_TRIES + 24 * 12;
+
+/// Most of what deliveries said that is kept for one look: whoever writes comments must not fill our memory. What they
+/// prove they prove for seconds, so the oldest go first.
+const HINTS: usize = 50;
+
+/// The repository's id and the number of the issue or pull request.
+pub(super) type Look = (i64, i64);
+
+/// At most one for each issue or pull request.
+#[derive(Default)]
+pub(super) struct Looks {
+    waiting: BTreeMap<Look, Waiting>,
+    /// Failed so often that only a delivery or a sweep tries them again; with how often.
+    parked: BTreeMap<Look, u32>,
+}
+
+/// A look that is to be done.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// What deliveries said, and when they came, oldest first.
+    pub(super) hints: Vec<(Hint, Time)>,
+    /// Those deliveries.
+    pub(super) hooks: Vec<HookId>,
+    not_before: Option<Instant>,
+    /// What it waits for is a delivery: the next one ends the wait.
+    expects: bool,
+    tries: u32,
+}
+
+/// What follows when a look failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// It is done again after this.
+    Again(Duration),
+    /// It holds nothing up any more; what it was told by these deliveries is forgotten.
+    Parked(Vec<HookId>),
+}
+
+impl Looks {
+    /// To be looked at, if only since something changed there.
+    pub(super) fn want(&mut self, look: Look) -> &mut Waiting {
+        let one = self.waiting.entry(look).or_default();
+        // What failed so often is tried once, not as if it never had.
+        one.tries = one.tries.max(self.parked.remove(&look).unwrap_or(0));
+        one
+    }
+
+    /// The same, as a delivery says.
+    pub(super) fn tell(&mut self, look: Look, (hint, at): (Hint, Time), hook: HookId) {
+        let one = self.want(look);
+        one.hints.push((hint, at));
+        one.forget_oldest();
+        one.hooks.push(hook);
+        if std::mem::take(&mut one.expects) {
+            one.not_before = None;
+        }
+    }
+
+    /// What was given up for a while is tried again.
+    pub(super) fn want_parked(&mut self) {
+        let parked: Vec<Look> = self.parked.keys().copied().collect();
+        for look in parked {
+            self.want(look);
+        }
+    }
+
+    /// Takes out one that may begin; a repository has one at a time.
+    pub(super) fn next_due(
+        &mut self,
+        busy: &HashSet<i64>,
+        now: Instant,
+    ) -> Option<(Look, Waiting)> {
+        let mut due = self.waiting.iter().filter(|((repository, _), one)| {
+            !busy.contains(repository) && one.not_before.is_none_or(|at| at <= now)
+        });
+        let look = due.next().map(|(look, _)| *look)?;
+        self.waiting.remove_entry(&look)
+    }
+
+    /// When the next begins that may not begin yet.
+    pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
+        let later = self.waiting.values().filter_map(|one| one.not_before);
+        later.filter(|at| *at > now).min()
+    }
+
+    /// Whether looks at a repository are still to be done; parked ones are not counted.
+    pub(super) fn is_open(&self, repository: i64) -> bool {
+        self.waiting.keys().any(|(of, _)| *of == repository)
+    }
+
+    /// One that was taken out begins later.
+    pub(super) fn put_off(&mut self, look: Look, one: Waiting, until: Instant) {
+        let again = self.put_back(look, one);
+        (again.expects, again.not_before) = (false, Some(until));
+    }
+
+    /// One that was taken out waits for a delivery, until then. One that came meanwhile may be it.
+    pub(super) fn expect(&mut self, look: Look, one: Waiting, until: Instant) {
+        let again = self.put_back(look, one);
+        again.not_before = again.expects.then_some(until);
+    }
+
+    /// One that was taken out came to no end.
+    pub(super) fn failed(
+        &mut self,
+        look: Look,
+        mut one: Waiting,
+        why: &Trouble,
+        now: Instant,
+    ) -> Failed {
+        one.tries += 1;
+        let tries = one.tries;
+        if tries >= most_tries(why) {
+            match self.waiting.get_mut(&look) {
+                // What came meanwhile is looked at once.
+                Some(newer) => newer.tries = tries,
+                None => drop(self.parked.insert(look, tries)),
+            }
+            return Failed::Parked(one.hooks);
+        }
+        let own = Duration::from_secs(2_u64.saturating_pow(tries.min(8)));
+        let wait = why.after_secs().map_or(own, Duration::from_secs).max(own);
+        let wait = wait.min(RETRY_MOST);
+        let again = self.put_back(look, one);
+        (again.expects, again.not_before) = (false, Some(now + wait));
+        Failed::Again(wait)
+    }
+
+    /// Before whatever came while it was taken out. Expects a delivery where none came.
+    fn put_back(&mut self, look: Look, mut one: Waiting) -> &mut Waiting {
+        let again = self.waiting.entry(look).or_default();
+        again.expects = again.hooks.is_empty();
+        again.tries = again.tries.max(one.tries);
+        one.hints.append(&mut again.hints);
+        one.hooks.append(&mut again.hooks);
+        (again.hints, again.hooks) = (one.hints, one.hooks);
+        again.forget_oldest();
+        again
+    }
+}
+
+impl Waiting {
+    fn forget_oldest(&mut self) {
+        let over = self.hints.len().saturating_sub(HINTS);
+        self.hints.drain(..over);
+    }
+}
+
+/// How often a look is tried that fails like this.
+fn most_tries(why: &Trouble) -> u32 {
+    match why {
+        Trouble::Forge(
+            forge::Error::Gone { .. }
+            | forge::Error::NotPermitted { .. }
+            | forge::Error::Invalid { .. }
+            | forge::Error::Conflict { .. },
+        ) => LASTING_TRIES,
+        Trouble::Forge(
+            forge::Error::Retry { .. }
+            | forge::Error::Auth { .. }
+            | forge::Error::Unavailable { .. },
+        )
+        | Trouble::Store(_)
+        | Trouble::Host(_)
+        | Trouble::NotYet { .. }
+        | Trouble::Undecided(_) => PASSING_TRIES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forge::CommentId;
+    use crate::forge::hook::Subject;
+
+    const LOOK: Look = (7, 3);
+
+    fn hint(id: i64) -> (Hint, Time) {
+        let hint = Hint {
+            repository: LOOK.0,
+            name: "acme/widget".to_owned(),
+            subject: Subject::Thread(LOOK.1),
+            comment: Some((CommentId(id), "hello".to_owned())),
+            words: None,
+        };
+        (hint, Time(0))
+    }
+
+    fn invalid() -> Trouble {
+        Trouble::Forge(forge::Error::Invalid {
+            what: "the comments".to_owned(),
+            why: "too many".to_owned(),
+        })
+    }
+
+    fn retry(after_secs: Option<u64>) -> Trouble {
+        let why = "busy".to_owned();
+        Trouble::Forge(forge::Error::Retry { after_secs, why })
+    }
+
+    /// Takes it out at a time at which it may begin, and lets it fail.
+    fn fail(looks: &mut Looks, why: &Trouble) -> Failed {
+        let now = Instant::now();
+        let far = now + 2 * RETRY_MOST;
+        let (look, one) = looks.next_due(&HashSet::new(), far).expect("one is due");
+        looks.failed(look, one, why, now)
+    }
+
+    #[test]
+    fn a_look_that_keeps_failing_holds_its_repository_up_no_more_and_settles_its_deliveries() {
+        let mut looks = Looks::default();
+        looks.tell(LOOK, hint(1), HookId(1));
+        for _ in 1..LASTING_TRIES {
+            assert!(matches!(fail(&mut looks, &invalid()), Failed::Again(_)));
+            assert!(looks.is_open(LOOK.0));
+        }
+        looks.tell(LOOK, hint(2), HookId(2));
+        let hooks = vec![HookId(1), HookId(2)];
+        assert_eq!(fail(&mut looks, &invalid()), Failed::Parked(hooks));
+        assert!(!looks.is_open(LOOK.0));
+        // A sweep or a delivery has it tried again: once, however often that is.
+        looks.want_parked();
+        assert_eq!(fail(&mut looks, &invalid()), Failed::Parked(Vec::new()));
+        looks.tell(LOOK, hint(3), HookId(3));
+        let hooks = vec![HookId(3)];
+        assert_eq!(fail(&mut looks, &invalid()), Failed::Parked(hooks));
+        assert!(!looks.is_open(LOOK.0));
+    }
+
+    #[test]
+    fn a_delivery_during_the_last_try_is_looked_at_once() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        let one = Waiting {
+            tries: LASTING_TRIES - 1,
+            ..Waiting::default()
+        };
+        looks.tell(LOOK, hint(1), HookId(1));
+        let parked = looks.failed(LOOK, one, &invalid(), now);
+        assert_eq!(parked, Failed::Parked(Vec::new()));
+        assert!(looks.is_open(LOOK.0));
+        let hooks = vec![HookId(1)];
+        assert_eq!(fail(&mut looks, &invalid()), Failed::Parked(hooks));
+        assert!(!looks.is_open(LOOK.0));
+    }
+
+    #[test]
+    fn a_forge_that_is_away_for_hours_parks_nothing() {
+        let mut looks = Looks::default();
+        looks.tell(LOOK, hint(1), HookId(1));
+        let mut waited = Duration::ZERO;
+        loop {
+            match fail(&mut looks, &retry(None)) {
+                Failed::Again(wait) => waited += wait,
+                Failed::Parked(_) => break,
+            }
+        }
+        let hours = waited.as_secs() / 3600;
+        assert!((12..48).contains(&hours), "{hours}");
+    }
+
+    #[test]
+    fn the_wait_grows_and_is_at_least_what_the_forge_asks_for_but_no_longer_than_five_minutes() {
+        let mut looks = Looks::default();
+        looks.want(LOOK);
+        let mut waits = Vec::new();
+        for asked in [None, None, Some(60), Some(1), Some(4000)] {
+            match fail(&mut looks, &retry(asked)) {
+                Failed::Again(wait) => waits.push(wait.as_secs()),
+                Failed::Parked(_) => unreachable!(),
+            }
+        }
+        assert_eq!(waits, [2, 4, 60, 16, 300]);
+    }
+
+    #[test]
+    fn of_what_deliveries_say_the_newest_are_kept_and_every_delivery_is_settled() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        for id in 1..=60 {
+            looks.tell(LOOK, hint(id), HookId(id));
+        }
+        let (look, one) = looks.next_due(&HashSet::new(), now).unwrap();
+        assert_eq!(one.hints.len(), HINTS);
+        // What comes while it is under way is newer.
+        looks.tell(look, hint(61), HookId(61));
+        looks.failed(look, one, &invalid(), now);
+        let (_, one) = looks.next_due(&HashSet::new(), now + RETRY_MOST).unwrap();
+        let ids = one
+            .hints
+            .iter()
+            .filter_map(|(hint, _)| hint.comment.as_ref());
+        let ids: Vec<i64> = ids.map(|(id, _)| id.0).collect();
+        assert_eq!(ids, (12..=61).collect::<Vec<_>>());
+        assert_eq!(one.hooks.len(), 61);
+    }
+
+    #[test]
+    fn what_waits_for_a_delivery_begins_with_it_and_not_before() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        let until = now + Duration::from_secs(10);
+        looks.expect(LOOK, Waiting::default(), until);
+        assert!(looks.next_due(&HashSet::new(), now).is_none());
+        assert_eq!(looks.next_at(now), Some(until));
+        looks.tell(LOOK, hint(1), HookId(1));
+        let (look, one) = looks.next_due(&HashSet::new(), now).unwrap();
+        // One that came meanwhile may be it.
+        looks.tell(look, hint(2), HookId(2));
+        looks.expect(look, one, until);
+        assert!(looks.next_due(&HashSet::from([LOOK.0]), now).is_none());
+        assert!(looks.next_due(&HashSet::new(), now).is_some());
+    }
+}
