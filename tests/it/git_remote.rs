@@ -989,11 +989,11 @@ async fn what_the_forge_does_not_permit_is_told_with_the_setting_to_change() {
         .set_branch("agent/1-x", &ours, None)
         .await
         .unwrap_err();
-    insta::assert_snapshot!(error, @r"
+    insta::assert_snapshot!(error, @r#"
     not permitted: the push of branch `agent/1-x`, refused by the rule that commits are signed: error: GH013: Repository rule violations found for refs/heads/agent/1-x.
     - Commits must have verified signatures.
     pre-receive hook declined; grant it in the repository's rules for commits, or have commits signed: `signing = "ssh"` under [[forge]] of the server file
-    ");
+    "#);
     assert_eq!(
         told.0.lock().unwrap().len(),
         1,
