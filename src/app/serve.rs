@@ -107,6 +107,7 @@ impl App {
         let forges = Arc::new(Forges::new(machine, connected, ceilings));
         let worker = self.worker_in(lock, forges.clone());
         self.store.recover(worker.lock()).await?;
+        self.remove_left().await?;
 
         let wake = Arc::new(Notify::new());
         let is_mending = Arc::new(AtomicBool::new(false));
@@ -172,8 +173,12 @@ impl App {
                 None => tracing::info!("the host goes on"),
             }
         };
-        let worked = worker.serve(room, stop, &mend).await;
-        stop.cancel();
+        let working = async {
+            let worked = worker.serve(room, stop, &mend).await;
+            stop.cancel();
+            worked
+        };
+        let (worked, ()) = tokio::join!(working, self.keep_up(&forges, stop));
         while lookers.join_next().await.is_some() {}
         if let Ok(cut @ 1..) = web.await {
             tracing::warn!(cut, "connections were cut");

@@ -121,8 +121,18 @@ impl Forges {
     }
 
     pub(super) fn mirror_of(&self, forge: &str, id: i64) -> Result<Mirror, git::Error> {
-        let folder = format!("{forge}-{id}");
+        let folder = mirror_folder(forge, id);
         Mirror::open_or_create(&self.machine.data.join("repos").join(folder))
+    }
+
+    /// The folders of the mirrors of all repositories that are served.
+    pub(super) fn served_mirrors(&self) -> Vec<String> {
+        let known = self
+            .repositories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let keys = known.keys();
+        keys.map(|(forge, id)| mirror_folder(forge, *id)).collect()
     }
 
     fn place(&self, task: &Task) -> Result<Place, RunError> {
@@ -190,6 +200,11 @@ impl Forges {
             .next()
             .ok_or_else(|| RunError::Broken("a fetch gave no commit".to_owned()))
     }
+}
+
+/// The folder of a repository's mirror below `repos`.
+pub(super) fn mirror_folder(forge: &str, id: i64) -> String {
+    format!("{forge}-{id}")
 }
 
 fn run_error(error: RemoteError) -> RunError {

@@ -180,6 +180,46 @@ impl Mirror {
         }
     }
 
+    /// Lets go of commits that came before `before` and that `is_wanted` does not name; one that is asked for later is
+    /// brought again. The newest stays, so that a fetch has something to go on from. Nothing is let go of beside a
+    /// fetch. Gives how many went.
+    ///
+    /// # Errors
+    /// [`Error::Disk`], [`Error::Internal`].
+    pub fn forget_bases(
+        &self,
+        before: Time,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<usize, Error> {
+        let Some(_no_fetch) = lock_exclusive_now(&self.dir().join("fetch.lock"))? else {
+            return Ok(0);
+        };
+        let repo = self.repo()?;
+        let mut found = Vec::new();
+        for reference in repo.references_glob("refs/prentice/base/*")?.flatten() {
+            // A ref without a file of its own does not say when it was written.
+            if let Ok(name) = reference.name()
+                && let Ok(file) = fs::metadata(self.git_dir().join(name))
+            {
+                found.push((file.mtime(), name.to_owned()));
+            }
+        }
+        found.sort_unstable();
+        found.pop();
+        let mut gone = 0;
+        for (written, mark) in found {
+            let commit = mark.rsplit('/').next().unwrap_or_default();
+            if written.saturating_mul(1000) >= before.0 || is_wanted(commit) {
+                continue;
+            }
+            write_ref(&self.git_dir(), &mark, || {
+                repo.find_reference(&mark)?.delete()
+            })?;
+            gone += 1;
+        }
+        Ok(gone)
+    }
+
     /// The name of the commit's tree, as 40 hexadecimal digits.
     ///
     /// # Errors
@@ -283,44 +323,74 @@ pub fn prune_repos(
     cap_bytes: u64,
     keep: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<String>, Error> {
-    let listing = match fs::read_dir(repos) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(disk("list", repos))?,
-    };
     let mut found = Vec::new();
     let mut total = 0;
-    for entry in listing.flatten() {
-        let Ok(key) = entry.file_name().into_string() else {
-            continue;
-        };
-        if !entry.file_type().is_ok_and(|t| t.is_dir()) {
-            continue;
-        }
-        let bytes = bytes_below(&entry.path());
-        let used = fs::metadata(lock_path(&entry.path())).map_or(0, |m| m.mtime());
+    for (used, key) in by_use(repos)? {
+        let bytes = bytes_below(&repos.join(&key));
         total += bytes;
         found.push((used, key, bytes));
     }
-    found.sort_unstable();
     let mut removed = Vec::new();
     for (_, key, bytes) in found {
         if total <= cap_bytes {
             break;
         }
-        let path = repos.join(&key);
-        let lock_at = lock_path(&path);
-        if keep(&key) {
-            continue;
+        if !keep(&key) && remove_unused(&repos.join(&key))? {
+            total -= bytes;
+            removed.push(key);
         }
-        let Some(_lock) = lock_exclusive_now(&lock_at)? else {
-            continue;
-        };
-        remove_tree(&path)?;
-        fs::remove_file(&lock_at).map_err(disk("remove", &lock_at))?;
-        total -= bytes;
-        removed.push(key);
     }
     Ok(removed)
+}
+
+/// Removes whole repositories that nobody opened since `before`, but for those for whose key `keep` says so. Gives the
+/// keys removed.
+///
+/// # Errors
+/// [`Error::Disk`].
+pub fn remove_idle_repos(
+    repos: &Path,
+    before: Time,
+    keep: &dyn Fn(&str) -> bool,
+) -> Result<Vec<String>, Error> {
+    let mut removed = Vec::new();
+    for (used, key) in by_use(repos)? {
+        let is_idle = used.saturating_mul(1000) < before.0;
+        if is_idle && !keep(&key) && remove_unused(&repos.join(&key))? {
+            removed.push(key);
+        }
+    }
+    Ok(removed)
+}
+
+/// Seconds of the last use, and key, of every repository, least recently opened first.
+fn by_use(repos: &Path) -> Result<Vec<(i64, String)>, Error> {
+    let listing = match fs::read_dir(repos) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(disk("list", repos))?,
+    };
+    let mut found = Vec::new();
+    for entry in listing.flatten() {
+        if let Ok(key) = entry.file_name().into_string()
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+        {
+            let used = fs::metadata(lock_path(&entry.path())).map_or(0, |m| m.mtime());
+            found.push((used, key));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Removes one repository; `false` where somebody uses it.
+fn remove_unused(dir: &Path) -> Result<bool, Error> {
+    let lock_at = lock_path(dir);
+    let Some(_lock) = lock_exclusive_now(&lock_at)? else {
+        return Ok(false);
+    };
+    remove_tree(dir)?;
+    fs::remove_file(&lock_at).map_err(disk("remove", &lock_at))?;
+    Ok(true)
 }
 
 /// The bytes of the regular files below `dir`. A file that vanishes meanwhile counts nothing.

@@ -58,7 +58,7 @@ pub use collected::{Collected, Limits};
 pub use create::{NewFile, create};
 pub use delta::Delta;
 pub use diff::Patch;
-pub use mirror::{Author, Mirror, prune_repos};
+pub use mirror::{Author, Mirror, prune_repos, remove_idle_repos};
 pub use program::{HARDENED, OLDEST, Program, program};
 pub use refusal::{PushError, RemoteError, Rule};
 pub use remote::Want;

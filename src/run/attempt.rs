@@ -55,7 +55,7 @@ async fn tries(
     seen: &mut Unfinished,
 ) -> Result<RunOutcome, Exit> {
     let settings = &task.settings;
-    workspace::clear(bench).await;
+    workspace::empty(bench).await?;
     step(control, task, Step::Prepare).await?;
     let base_layers = Layers::of(bench, &task.base, &task.base, "base", true).await?;
     // Work starts from what was kept, if anything was.

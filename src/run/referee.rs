@@ -66,6 +66,8 @@ pub(super) async fn judge(
             evidence: Vec::new(),
         });
     }
+    // A judgement that was cut short cleared nothing, and another head may have been its subject.
+    workspace::empty(bench).await?;
     let layers = Layers::of(bench, base, base, "base", true).await?;
     let mut before = Side::new(bench, task, settings, control, layers, "base");
     base_evidence(seen, &mut before).await?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Bench, Exit, blocking};
+use super::{Bench, Exit, RunError, blocking};
 use crate::domain::ident::CommitId;
 use crate::domain::settings::Settings;
 use crate::git::{Checkout, Error};
@@ -140,12 +140,29 @@ pub(super) fn is_overlay(session: &dyn Session) -> bool {
     session.facts().method == Method::Overlay
 }
 
-/// Removes every layer of the task. What cannot be removed now is removed by the next run or sweep.
-pub(super) async fn clear(bench: &Bench) {
+/// Removes every layer that an earlier run left, at the beginning of the next one: a sandbox that stood on a layer
+/// which was written to would not be fresh, so nothing runs where one cannot be removed.
+///
+/// # Errors
+/// [`RunError::Host`].
+pub(super) async fn empty(bench: &Bench) -> Result<(), RunError> {
     let scratch = bench.scratch.clone();
     let removed = tokio::task::spawn_blocking(move || sandbox::remove(&scratch)).await;
-    if let Ok(Err(why)) = removed {
-        tracing::warn!(folder = %bench.scratch.display(), %why, "layers could not be removed");
+    let why = match removed {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(why)) => why.to_string(),
+        Err(why) => why.to_string(),
+    };
+    Err(RunError::Host(format!(
+        "layers of an earlier run in {} could not be removed: {why}",
+        bench.scratch.display()
+    )))
+}
+
+/// Removes every layer at the end. What cannot be removed now is removed by the next run or sweep.
+pub(super) async fn clear(bench: &Bench) {
+    if let Err(why) = empty(bench).await {
+        tracing::warn!(%why, "layers stay");
     }
 }
 

@@ -21,7 +21,9 @@ use std::process::{Command, Stdio};
 
 use prentice::domain::gates::{CONTENT_CAP, EntryKind};
 use prentice::domain::ident::{CommitId, RepoPath, Time};
-use prentice::git::{Author, Collected, Error, Limits, Mirror, UserRepo, copy_git, prune_repos};
+use prentice::git::{
+    Author, Collected, Error, Limits, Mirror, UserRepo, copy_git, prune_repos, remove_idle_repos,
+};
 use proptest::prelude::*;
 
 // --- The world of these tests ---
@@ -976,6 +978,69 @@ fn a_large_file_passes_through_every_step() {
     let delta = world.folder("delta");
     mirror.write_delta(&base, &made, &delta).unwrap();
     assert!(fs::read(delta.join("large")).unwrap() == changed);
+}
+
+/// Makes a file look written this many seconds after 1970.
+fn written_at(path: &Path, secs: u64) {
+    let file = fs::File::options().append(true).open(path).unwrap();
+    let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(secs);
+    file.set_modified(at).unwrap();
+}
+
+#[test]
+fn what_is_old_is_let_go_of_but_for_the_newest_and_what_is_wanted() {
+    let world = World::new();
+    let user = world.user(&[("a", "1")]);
+    let mut commits = vec![head(&user)];
+    for n in 2..5 {
+        commits.push(commit(&user, &[("a", &n.to_string())]));
+    }
+    let (mirror, repo, _) = fetched(&world, &user);
+    let mark = |commit: &CommitId| {
+        world.path(&format!(
+            "data/repos/key/mirror.git/refs/prentice/base/{commit}"
+        ))
+    };
+    for (commit, at) in commits.iter().zip([10, 20, 30, 40]) {
+        mirror.fetch_commit(&repo, commit).unwrap();
+        written_at(&mark(commit), at);
+    }
+    let there = || {
+        let marks = commits.iter().map(|commit| mark(commit).exists());
+        marks.collect::<Vec<_>>()
+    };
+    let wanted = commits[1].to_string();
+    let forget = |before: i64| {
+        let before = Time(before * 1000);
+        mirror.forget_bases(before, &|commit| commit == wanted)
+    };
+    assert_eq!(forget(10).unwrap(), 0, "none is older");
+    assert_eq!(forget(30).unwrap(), 1);
+    assert_eq!(there(), [false, true, true, true]);
+    // However old, the newest stays.
+    assert_eq!(forget(1000).unwrap(), 1);
+    assert_eq!(there(), [false, true, false, true]);
+    // And everything can be had again.
+    mirror.fetch_commit(&repo, &commits[0]).unwrap();
+    assert!(mark(&commits[0]).exists());
+
+    let (repos, lock) = (world.path("data/repos"), world.path("data/repos/key.lock"));
+    let idle = |before: i64, keep: &str| {
+        remove_idle_repos(&repos, Time(before * 1000), &|key| key == keep).unwrap()
+    };
+    written_at(&lock, 50);
+    assert_eq!(idle(60, ""), [""; 0], "it is in use");
+    drop(mirror);
+    assert_eq!(idle(50, ""), [""; 0]);
+    assert_eq!(idle(60, "key"), [""; 0]);
+    // A program that another test starts holds a copy of every lock for an instant, between its fork and its exec.
+    let removed = (0..200).find_map(|_| {
+        let removed = idle(60, "");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        (!removed.is_empty()).then_some(removed)
+    });
+    assert_eq!(removed.unwrap(), ["key"]);
+    assert!(!repos.join("key").exists());
 }
 
 #[test]

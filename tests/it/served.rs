@@ -8,6 +8,7 @@ mod github;
 mod keys;
 mod people;
 mod redelivered;
+mod retention;
 mod roads;
 mod starting;
 mod verdicts;
