@@ -268,11 +268,8 @@ mod tests {
         let mut looks = Looks::default();
         looks.tell(LOOK, hint(1), HookId(1));
         let mut waited = Duration::ZERO;
-        loop {
-            match fail(&mut looks, &retry(None)) {
-                Failed::Again(wait) => waited += wait,
-                Failed::Parked(_) => break,
-            }
+        while let Failed::Again(wait) = fail(&mut looks, &retry(None)) {
+            waited += wait;
         }
         let hours = waited.as_secs() / 3600;
         assert!((12..48).contains(&hours), "{hours}");
