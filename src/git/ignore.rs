@@ -94,7 +94,13 @@ impl Pattern {
             let name = path.rsplit(|b| *b == b'/').next().unwrap_or(path);
             return wildmatch(&self.text, name, false);
         }
-        wildmatch(&self.text, path, true)
+        // As git: what stands before the first sign is compared by itself, so that stars right behind it stand at the
+        // beginning.
+        let is_sign = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'\\');
+        let plain = self.text.iter().position(is_sign);
+        let (head, rest) = self.text.split_at(plain.unwrap_or(self.text.len()));
+        path.strip_prefix(head)
+            .is_some_and(|path| wildmatch(rest, path, true))
     }
 }
 
@@ -538,6 +544,8 @@ mod tests {
             ("/*/b\n", "**\n"),
             ("[[:bogus:]]\n[]a]\n[a\n", "?\n"),
             ("a\\\n/\n//\n!\n", ""),
+            ("[*d\n", "/\nd**//\n"),
+            ("d**/a\n", "a**/b\n"),
         ] {
             compare(root.as_bytes(), d.as_bytes());
         }
