@@ -400,13 +400,7 @@ fn named(url: &str, forges: &[ForgeSettings]) -> Result<Named, AppError> {
 
 /// What a forge answered, by what can be done.
 fn told(why: &forge::Error) -> AppError {
-    let said = Said::lower(&why.to_string());
-    match why {
-        forge::Error::Auth { .. } | forge::Error::NotPermitted { .. } => AppError::Auth(said),
-        forge::Error::Gone { .. } => AppError::NotFound(said),
-        forge::Error::Invalid { .. } | forge::Error::Conflict { .. } => AppError::Usage(said),
-        forge::Error::Retry { .. } | forge::Error::Unavailable { .. } => AppError::Host(said),
-    }
+    AppError::of_forge(why, &why.to_string())
 }
 
 #[cfg(test)]

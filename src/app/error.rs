@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::config::Mistakes;
 use crate::domain::ident::TaskId;
+use crate::forge;
 use crate::git;
 use crate::sandbox::SandboxError;
 use crate::store::{LockError, StoreError};
@@ -193,6 +194,19 @@ impl From<SandboxError> for AppError {
             }
             other => Said::plain(other.to_string()),
         })
+    }
+}
+
+impl AppError {
+    /// What a forge answered, by what can be done; `text` says it.
+    pub(super) fn of_forge(why: &forge::Error, text: &str) -> Self {
+        let said = Said::lower(text);
+        match why {
+            forge::Error::Auth { .. } | forge::Error::NotPermitted { .. } => Self::Auth(said),
+            forge::Error::Gone { .. } => Self::NotFound(said),
+            forge::Error::Invalid { .. } | forge::Error::Conflict { .. } => Self::Usage(said),
+            forge::Error::Retry { .. } | forge::Error::Unavailable { .. } => Self::Host(said),
+        }
     }
 }
 

@@ -302,11 +302,5 @@ fn left(agent: &[String]) -> Vec<String> {
 
 /// What a forge answered, by what can be done.
 fn told(url: &str, why: &forge::Error) -> AppError {
-    let said = Said::lower(&format!("{url}: {why}"));
-    match why {
-        forge::Error::Auth { .. } | forge::Error::NotPermitted { .. } => AppError::Auth(said),
-        forge::Error::Gone { .. } => AppError::NotFound(said),
-        forge::Error::Invalid { .. } | forge::Error::Conflict { .. } => AppError::Usage(said),
-        forge::Error::Retry { .. } | forge::Error::Unavailable { .. } => AppError::Host(said),
-    }
+    AppError::of_forge(why, &format!("{url}: {why}"))
 }
