@@ -666,6 +666,10 @@ mod tests {
         for (text, expected) in [
             ("Ask @dana, please.", "Ask `@dana`, please."),
             ("(@org/team)", "(`@org/team`)"),
+            (
+                "https://x.example:!!\r@dana",
+                "`https://x.example:!!␍@dana`",
+            ),
             ("This fixes #12 at last", "This `fixes #12` at last"),
             ("Closes: o/r#3.", "`Closes: o/r#3`."),
             ("(resolves GH-4)", "(`resolves GH-4`)"),

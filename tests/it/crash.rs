@@ -818,9 +818,11 @@ fn for_each(
     wrong.into_inner().unwrap()
 }
 
-/// The name of a point without its number.
-fn step_of(point: &str) -> &str {
-    point.rsplit_once('#').map_or(point, |(step, _)| step)
+/// The name of a point without its numbers: neither how often it was met, nor how many stages were shown before.
+fn step_of(point: &str) -> String {
+    let step = point.rsplit_once('#').map_or(point, |(step, _)| step);
+    let number = regex::Regex::new(r"/history/\d+-").unwrap();
+    number.replace(step, "/history/").into_owned()
 }
 
 #[test]
@@ -870,7 +872,11 @@ fn killed_at_any_durable_step_the_next_start_ends_the_same() {
         }
         met += points.len();
         killed += here.len();
-        steps.extend(here.iter().map(|point| step_of(point).to_owned()));
+        let steps_here: BTreeSet<_> = here.iter().map(|point| step_of(point)).collect();
+        let on_the_road: BTreeSet<_> = points.iter().map(|point| step_of(point)).collect();
+        let missed = on_the_road.difference(&steps_here);
+        wrong.extend(missed.map(|step| format!("{}: never killed {step}", road.name)));
+        steps.extend(steps_here);
     }
     println!(
         "killed at {killed} of {met} points in {} s: {steps:#?}",
@@ -883,7 +889,8 @@ fn killed_at_any_durable_step_the_next_start_ends_the_same() {
         wrong.join("\n")
     );
     assert!(killed >= 250, "{killed}");
-    assert!(killed * 100 >= met * 97, "{killed} of {met}");
+    // Each step of each road was killed; how often it comes by depends on who was quicker.
+    assert!(killed * 100 >= met * 90, "{killed} of {met}");
     for step in [
         "commit deliver",
         "commit create",
