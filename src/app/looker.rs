@@ -15,7 +15,7 @@ use crate::domain::ident::Time;
 use crate::domain::policy::Right;
 use crate::domain::task::{Stage, Task};
 use crate::forge::hook::{self, Hint, Read, Subject};
-use crate::forge::{self, Repository, Service};
+use crate::forge::{self, Repository, Service, is_named};
 use crate::intake::{Intake, Served, Trouble};
 use crate::store::{
     Arrival, Clock, CommitError, HookId, RepositoryKey, Store, StoredHook, TaskFilter,
@@ -294,7 +294,7 @@ impl Looker {
             .filter_map(|task| Some((task.issue.repository_id?, task.issue.repository.as_str())))
             .collect();
         for (id, name) in named {
-            if !found.contains_key(&id) && self.is_allowed(name) {
+            if !found.contains_key(&id) && is_named(&self.allowed, name) {
                 found.extend(self.follow(id, name).await?.map(|now| (id, now)));
             }
         }
@@ -336,16 +336,6 @@ impl Looker {
         }
     }
 
-    /// Whether `[[forge]] repos` names a repository.
-    fn is_allowed(&self, name: &str) -> bool {
-        self.allowed.iter().any(|one| match one.strip_suffix("/*") {
-            Some(owner) => name
-                .split_once('/')
-                .is_some_and(|(of, _)| of.eq_ignore_ascii_case(owner)),
-            None => one.eq_ignore_ascii_case(name),
-        })
-    }
-
     /// A task of a repository in which nothing can be written any more stops, and says why.
     async fn tell_if_lost(
         &self,
@@ -359,7 +349,7 @@ impl Looker {
         let name = &task.issue.repository;
         let repository = task.issue.repository_id.and_then(|id| found.get(&id));
         let why = match repository {
-            None if !self.is_allowed(name) => format!(
+            None if !is_named(&self.allowed, name) => format!(
                 "{name} is not served any more; name it in `[[forge]] repos` of the server file, then retry"
             ),
             None => format!(

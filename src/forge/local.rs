@@ -213,17 +213,11 @@ impl Forge for Local {
         commit: &CommitId,
         expected: Option<&CommitId>,
     ) -> Result<(), Error> {
-        if self.refs.branch_head(branch).await?.as_ref() == Some(commit) {
-            return Ok(());
-        }
-        self.refs.set_branch(branch, commit, expected).await
+        self.refs.ensure_branch(branch, commit, expected).await
     }
 
     async fn delete_branch(&self, branch: &str, expected: &CommitId) -> Result<(), Error> {
-        if self.refs.branch_head(branch).await?.is_none() {
-            return Ok(());
-        }
-        self.refs.delete_branch(branch, expected).await
+        self.refs.ensure_no_branch(branch, expected).await
     }
 
     async fn ensure_pull(&self, place: Place, pull: &PullRequest<'_>) -> Result<Pull, Error> {

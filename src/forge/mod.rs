@@ -302,6 +302,53 @@ pub trait Refs: Send + Sync {
     async fn reaches(&self, branch: &str, commit: &CommitId) -> Result<bool, Error>;
 }
 
+impl dyn Refs {
+    /// [`Self::set_branch`], where the branch is not at `commit` already: also by an earlier try whose answer was
+    /// lost.
+    pub(crate) async fn ensure_branch(
+        &self,
+        branch: &str,
+        commit: &CommitId,
+        expected: Option<&CommitId>,
+    ) -> Result<(), Error> {
+        if self.branch_head(branch).await?.as_ref() == Some(commit) {
+            return Ok(());
+        }
+        match self.set_branch(branch, commit, expected).await {
+            Err(Error::Conflict { found, .. }) if found.as_ref() == Some(commit) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// [`Self::delete_branch`], where there is one.
+    pub(crate) async fn ensure_no_branch(
+        &self,
+        branch: &str,
+        expected: &CommitId,
+    ) -> Result<(), Error> {
+        if self.branch_head(branch).await?.is_none() {
+            return Ok(());
+        }
+        match self.delete_branch(branch, expected).await {
+            Err(Error::Conflict { found: None, .. }) => Ok(()),
+            done => done,
+        }
+    }
+}
+
+/// Whether `owner/name` or `owner/*` among `patterns` (`[[forge]] repos`) names a repository, in any case.
+#[must_use]
+pub fn is_named(patterns: &[String], name: &str) -> bool {
+    patterns
+        .iter()
+        .any(|pattern| match pattern.strip_suffix("/*") {
+            Some(owner) => name
+                .split_once('/')
+                .is_some_and(|(of, _)| of.eq_ignore_ascii_case(owner)),
+            None => pattern.eq_ignore_ascii_case(name),
+        })
+}
+
 /// Told before and after each durable step, so that a test can kill the program there.
 pub trait Durable: Send + Sync {
     /// `what` names the step: `before rename T-1/status.md`.

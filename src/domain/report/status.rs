@@ -91,10 +91,11 @@ fn truth(page: &mut Page, task: &Task, voice: &Voice, in_line: Option<InLine>) {
             }
             review(page, task, voice);
         }
+        // No paragraph begins with words of others: one could be called "Your turn (…)".
         Stage::TakenOver { by } => page.add(&format!(
-            "{} owns branch {} now. I will not push.",
-            line(by, 60),
-            span(&task.branch, 150)
+            "Branch {} is owned by {} now. I will not push.",
+            span(&task.branch, 150),
+            line(by, 60)
         )),
         Stage::Failed { failure } => failed(page, task, failure, voice),
         Stage::Ended {

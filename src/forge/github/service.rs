@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::{
     Account, Capabilities, Checks, Conversation, Credential, Drafts, Error, Forge, Refs,
-    Repository, Service,
+    Repository, Service, is_named,
 };
 use super::api::{Ask, Line, Method, part};
 use super::repo::Repo;
@@ -47,7 +47,7 @@ impl Service for GitHub {
             Auth::Token(_) => hub.reached_repositories(allowed).await?,
         };
         let mut seen = HashSet::new();
-        let once = |one: &Repository| names(allowed, &one.name) && seen.insert(one.id);
+        let once = |one: &Repository| is_named(allowed, &one.name) && seen.insert(one.id);
         Ok(found.into_iter().filter(once).collect())
     }
 
@@ -458,18 +458,6 @@ fn number(id: i64) -> u64 {
     u64::try_from(id).unwrap_or(0)
 }
 
-/// Whether `owner/name` or `owner/*` is among the allowed.
-fn names(allowed: &[String], name: &str) -> bool {
-    allowed
-        .iter()
-        .any(|pattern| match pattern.strip_suffix("/*") {
-            Some(owner) => name
-                .split_once('/')
-                .is_some_and(|(of, _)| of.eq_ignore_ascii_case(owner)),
-            None => pattern.eq_ignore_ascii_case(name),
-        })
-}
-
 fn owners(allowed: &[String], owner: &str) -> bool {
     let of = |pattern: &String| {
         let named = pattern.split_once('/').map(|(of, _)| of);
@@ -492,7 +480,7 @@ mod tests {
             ("danai/x", false),
             ("acme/*", false),
         ] {
-            assert_eq!(names(&allowed, name), expected, "{name}");
+            assert_eq!(is_named(&allowed, name), expected, "{name}");
         }
         assert!(owners(&allowed, "ACME"));
         assert!(!owners(&allowed, "ac"));

@@ -136,24 +136,11 @@ impl Forge for Shown {
         commit: &CommitId,
         expected: Option<&CommitId>,
     ) -> Result<(), Error> {
-        if self.refs.branch_head(branch).await?.as_ref() == Some(commit) {
-            return Ok(());
-        }
-        match self.refs.set_branch(branch, commit, expected).await {
-            // It was done by an earlier try whose answer was lost.
-            Err(Error::Conflict { found, .. }) if found.as_ref() == Some(commit) => Ok(()),
-            done => done,
-        }
+        self.refs.ensure_branch(branch, commit, expected).await
     }
 
     async fn delete_branch(&self, branch: &str, expected: &CommitId) -> Result<(), Error> {
-        if self.refs.branch_head(branch).await?.is_none() {
-            return Ok(());
-        }
-        match self.refs.delete_branch(branch, expected).await {
-            Err(Error::Conflict { found: None, .. }) => Ok(()),
-            done => done,
-        }
+        self.refs.ensure_no_branch(branch, expected).await
     }
 
     async fn ensure_pull(&self, place: Place, pull: &PullRequest<'_>) -> Result<Pull, Error> {
