@@ -288,22 +288,22 @@ pub enum Unseen {
 /// and one variation selector after a symbol are part of what is seen.
 #[must_use]
 pub fn unseen(before: Option<char>, c: char, after: Option<char>) -> Option<Unseen> {
-    let symbol = |c: char| !c.is_alphanumeric() && u32::from(c) >= 0xa9 && !is_ignorable(c);
+    let reorders = |c: char| matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let controls = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let is_drawn = |c: char| !is_ignorable(c) && !reorders(c) && !controls(c);
+    let symbol = |c: char| is_drawn(c) && !c.is_alphanumeric() && u32::from(c) >= 0xa9;
     match c {
         '\n' | '\t' => None,
-        '\u{061c}'
-        | '\u{200e}'
-        | '\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}' => Some(Unseen::Bidirectional),
-        _ if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => Some(Unseen::Control),
+        _ if reorders(c) => Some(Unseen::Bidirectional),
+        _ if controls(c) => Some(Unseen::Control),
         '\u{200c}' | '\u{200d}' => {
             let joins = |c: char| matches!(u32::from(c), 0x0600..=0x08ff | 0x0900..=0x0fff | 0x1000..=0x109f | 0x1780..=0x18af | 0xa840..=0xaaff);
             // The selector of an emoji may stand between it and the joiner.
             let drawn = |c: char| symbol(c) || c == '\u{fe0f}';
-            let both =
-                |test: &dyn Fn(char) -> bool| before.is_some_and(test) && after.is_some_and(test);
-            let seen = both(&joins) || (c == '\u{200d}' && both(&drawn));
+            let letters =
+                before.is_some_and(joins) && after.is_some_and(|c| joins(c) && is_drawn(c));
+            let emoji = before.is_some_and(drawn) && after.is_some_and(symbol);
+            let seen = letters || (c == '\u{200d}' && emoji);
             (!seen).then_some(Unseen::Invisible)
         }
         '\u{fe0e}' | '\u{fe0f}' => {
@@ -347,9 +347,10 @@ fn shown(text: &str, breaks: Breaks) -> String {
     // Where text came by another way than a redactor that knows more: no token leaves by its form at least.
     let text = &redact::forms(text);
     let mut out = String::with_capacity(text.len());
-    let mut before = None;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
+        // As it is drawn: what stood there may have become a picture.
+        let before = out.chars().next_back();
         let after = chars.peek().copied();
         match c {
             '\r' if after == Some('\n') => continue,
@@ -360,7 +361,6 @@ fn shown(text: &str, breaks: Breaks) -> String {
             _ if unseen(before, c, after).is_some() => out.push_str(&picture(c)),
             _ => out.push(c),
         }
-        before = Some(c);
     }
     out
 }
