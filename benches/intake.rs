@@ -319,13 +319,13 @@ fn measure(
 ) -> Res<Figures> {
     let (mut child, at) = start(subject, data, probot)?;
     let sent = runtime.block_on(async {
-        let offered = load(at, delivery, Some(OFFERED)).await?;
-        Res::Ok((offered, load(at, delivery, None).await?))
+        let full = load(at, delivery, None).await?;
+        Res::Ok((full, load(at, delivery, Some(OFFERED)).await?))
     });
     let rss_kib = peak_kib(child.id());
     child.kill()?;
     child.wait()?;
-    let ((taken, offered), (more, full)) = sent?;
+    let ((taken, full), (more, offered)) = sent?;
     let taken = taken + more;
     if subject.is_stored() {
         // Killed without a word: what was acknowledged is there all the same.
