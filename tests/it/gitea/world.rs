@@ -398,8 +398,15 @@ impl Gitea {
         let login = form(&[("user_name", &by.login), ("password", &by.password)]);
         let entered = send("user/login", "", login).await;
         assert_eq!(entered.status(), 303, "the login");
-        let cookies = entered.headers().get_all("set-cookie").iter();
-        let cookies = cookies.map(|one| one.to_str().unwrap().split(';').next().unwrap());
+        // The session is made anew by the login: of two cookies of a name the second counts.
+        let mut cookies = std::collections::BTreeMap::new();
+        for one in entered.headers().get_all("set-cookie") {
+            let pair = one.to_str().unwrap().split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+        let cookies = cookies.iter().filter(|(_, value)| !value.is_empty());
+        let cookies = cookies.map(|(name, value)| format!("{name}={value}"));
         let cookies = cookies.collect::<Vec<_>>().join("; ");
         let page = format!("{}/pulls/{number}/files/reviews/comments", repo.name);
         let answer = form(&[
