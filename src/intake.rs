@@ -281,7 +281,7 @@ impl Intake {
     async fn gone(&self, served: &Served, number: i64) -> Result<(), Trouble> {
         let newest = self.store.tasks_of(&served.key, number).await?;
         if let Some(record) = newest.first().filter(|record| !record.task.is_final()) {
-            let by = "whoever removed the issue".to_owned();
+            let by = "whoever deleted or moved the issue".to_owned();
             self.happened(record.task.id, Event::IssueClosed { by }, None)
                 .await?;
         }

@@ -15,12 +15,13 @@
 //! | [`forge`] | where issues live and results are shown; adapters private | domain |
 //! | [`git`] | mirror, checkouts, import of a result as data, diff, task branch | domain |
 //! | [`sandbox`] | where everything runs that is not ours | domain |
-//! | [`agent`] | who edits | domain, sandbox (traits) |
+//! | [`agent`] | who edits | domain |
 //! | [`store`] | inbox, tasks, journal, outbox, artifacts | domain |
-//! | [`run`] | one run of a task: workspace, base, agent, import, gates, head, evidence | domain, config, git, traits of store, sandbox, agent |
-//! | [`intake`] | what people do on a forge, read anew and taken up once, as events | domain, config, git, run, sweep, traits of forge and store |
-//! | [`worker`], [`sweep`] | the two loops; asking the world what is true | domain, config, git, run, the traits above |
-//! | [`web`] | deliveries of forges taken, health, metrics: verified, stored, answered | domain, store (trait), forge's hook entry |
+//! | [`run`] | one run of a task: workspace, base, agent, import, gates, head, evidence | domain, git, traits of store, sandbox, agent |
+//! | [`sweep`] | asking a forge what is true of a pull request of ours | domain, forge (trait) |
+//! | [`intake`] | what people do on a forge, read anew and taken up once, as events | domain, sweep, traits of forge and store |
+//! | [`worker`] | the two loops: deciding what happened, performing what was decided | domain, run, traits of forge, store and agent |
+//! | [`web`] | deliveries verified, stored, answered; health and metrics; pages of tasks, to be read only; the page that an App is made from | domain, store (trait), forge's hook entry |
 //! | [`app`] | composition root: builds the ports, owns clock and randomness | everything above |
 //! | [`cli`] | words typed and words printed | app, config, domain |
 //!

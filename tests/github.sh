@@ -55,12 +55,14 @@ rm -f "$into/stamp"
 cat >"$work/routes" <<'END'
 GET /app
 POST /app-manifests/{code}/conversions
+GET /app/hook/config
 GET /app/hook/deliveries
 POST /app/hook/deliveries/{delivery_id}/attempts
 GET /app/installations
 POST /app/installations/{installation_id}/access_tokens
 GET /installation/repositories
 GET /repos/{owner}/{repo}
+GET /repos/{owner}/{repo}/branches/{branch}
 POST /repos/{owner}/{repo}/check-runs
 PATCH /repos/{owner}/{repo}/check-runs/{check_run_id}
 GET /repos/{owner}/{repo}/collaborators
@@ -83,6 +85,7 @@ GET /repos/{owner}/{repo}/issues/{issue_number}/labels
 POST /repos/{owner}/{repo}/issues/{issue_number}/labels
 DELETE /repos/{owner}/{repo}/issues/{issue_number}/labels/{name}
 GET /repos/{owner}/{repo}/issues/{issue_number}/timeline
+GET /repos/{owner}/{repo}/labels/{name}
 GET /repos/{owner}/{repo}/pulls
 POST /repos/{owner}/{repo}/pulls
 GET /repos/{owner}/{repo}/pulls/{pull_number}
@@ -91,6 +94,7 @@ GET /repos/{owner}/{repo}/pulls/{pull_number}/comments
 GET /repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers
 POST /repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers
 GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews
+GET /repos/{owner}/{repo}/rules/branches/{branch}
 POST /repos/{owner}/{repo}/statuses/{sha}
 GET /user
 GET /user/repos

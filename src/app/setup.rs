@@ -249,7 +249,7 @@ async fn allowed(
         .filter(|one| one.held == Some(false))
         .collect();
     if let Some(first) = missing.first() {
-        let names: Vec<&str> = missing.iter().map(|one| one.name).collect();
+        let names: Vec<&str> = missing.iter().map(|one| one.name.as_str()).collect();
         return Err(AppError::Auth(Said::new(
             format!("the bot's token lacks {}", names.join(", ")),
             format!("make one with them at {}, then run this again", first.place),

@@ -43,19 +43,19 @@ pub(super) struct SetupArgs {
     #[arg(long, default_value = "agent", value_name = "LABEL")]
     label: String,
     /// File with the token of an administrator of the repositories, `-` = a line of standard input; used once, kept
-    /// nowhere
+    /// nowhere. Gitea only
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// File with the token of the bot's own account, `-` = a line of standard input
+    /// File with the token of the bot's own account, `-` = a line of standard input. Gitea only
     #[arg(long, value_name = "FILE")]
     bot_token_file: Option<PathBuf>,
     /// Organisation whose App it will be; without it, of the account that sends the form. GitHub only
     #[arg(long, value_name = "ORG")]
     org: Option<String>,
-    /// Port of the page on this machine that leads to GitHub; 0 = any
-    #[arg(long, default_value_t = 0, value_name = "PORT")]
-    page_port: u16,
-    /// Make a new secret for webhooks, and the webhooks anew
+    /// Port of the page on this machine that leads to GitHub, any unless named. GitHub only
+    #[arg(long, value_name = "PORT")]
+    page_port: Option<u16>,
+    /// Make a new secret for webhooks, and the webhooks anew. Gitea only
     #[arg(long)]
     new_secret: bool,
     /// Never ask; what is missing is an error
@@ -65,11 +65,47 @@ pub(super) struct SetupArgs {
 
 pub(super) async fn setup(context: &Context, args: SetupArgs) -> Result<Ending, AppError> {
     let (env, config) = (&context.env, context.config.as_deref());
+    at_home(&args)?;
     let done = match args.forge.as_str() {
         "github" => setup::setup_app(env, config, app_order(args)?, &context.say()).await?,
         _ => setup::setup(env, config, order(context, args)?).await?,
     };
     Ok(Ending::both(0, &text(&done), object(&done)))
+}
+
+/// Whether every flag means something for this forge: one that was obeyed by nobody would be taken for done.
+fn at_home(args: &SetupArgs) -> Result<(), AppError> {
+    let given = [
+        (
+            "--admin-token-file",
+            "gitea",
+            args.admin_token_file.is_some(),
+        ),
+        ("--bot-token-file", "gitea", args.bot_token_file.is_some()),
+        ("--new-secret", "gitea", args.new_secret),
+        ("--org", "github", args.org.is_some()),
+        ("--page-port", "github", args.page_port.is_some()),
+    ];
+    let stray: Vec<&str> = given
+        .iter()
+        .filter(|(_, forge, given)| *given && *forge != args.forge)
+        .map(|(flag, ..)| *flag)
+        .collect();
+    if stray.is_empty() {
+        return Ok(());
+    }
+    let instead = match args.forge.as_str() {
+        "github" => "an App brings a key and a secret of its own, so leave it out",
+        _ => "only an App of GitHub takes it, so leave it out",
+    };
+    Err(AppError::Usage(Said::new(
+        format!(
+            "{} cannot be used with --forge {}",
+            stray.join(", "),
+            args.forge
+        ),
+        instead,
+    )))
 }
 
 /// Everything that is needed, asked for where it is missing and somebody is there.
@@ -166,7 +202,8 @@ fn app_order(args: SetupArgs) -> Result<AppOrder, AppError> {
         reached_at: args.reached_at,
         listen: args.listen,
         agent: agent.unwrap_or_default(),
-        page_port: args.page_port,
+        label: args.label,
+        page_port: args.page_port.unwrap_or(0),
     })
 }
 

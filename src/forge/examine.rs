@@ -11,6 +11,13 @@ pub trait Examine: Send + Sync {
     /// Who we are there, and what the forge says of itself. [`Error::Auth`] where the credential is not accepted.
     async fn about(&self) -> Result<About, Error>;
 
+    /// What a credential like ours has to be given, and the page where one is made.
+    fn credential(&self) -> Wanted;
+
+    /// Where our account is given its right in the repository of this name: name and address of the page. `page` is
+    /// the repository's own, as the forge told it; without one, where it is let in at all.
+    fn access(&self, name: &str, page: Option<&str>) -> String;
+
     /// The rights that we need for the repository of this name, each with whether the credential holds it.
     async fn grants(&self, name: &str) -> Result<Vec<Grant>, Error>;
 
@@ -38,11 +45,20 @@ pub struct About {
     pub clock: Option<Time>,
 }
 
+/// A credential that would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The least that it needs, as the forge calls it: `write:issue`.
+    pub needs: Vec<String>,
+    /// Where it is made: name and address of the page.
+    pub place: String,
+}
+
 /// A right that we need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// As the forge calls it: `write:issue`.
-    pub name: &'static str,
+    pub name: String,
     /// What it is for.
     pub why: &'static str,
     /// Whether the credential holds it; `None` where the forge does not say.
@@ -97,6 +113,14 @@ pub struct Deliveries {
     pub all: usize,
     /// How many of those failed.
     pub failed: usize,
-    /// Whether the newest failed.
-    pub newest_failed: bool,
+    /// What the newest was answered with; `None` = nothing.
+    pub newest: Option<u16>,
+}
+
+impl Deliveries {
+    /// Whether this answer says that a delivery was taken.
+    #[must_use]
+    pub const fn is_taken(answer: Option<u16>) -> bool {
+        matches!(answer, Some(200..=299))
+    }
 }

@@ -26,7 +26,7 @@ use crate::domain::policy::Right;
 use crate::domain::report::CheckReport;
 use crate::domain::task::Pull;
 
-pub use examine::{About, Deliveries, Examine, Grant, HookSeen, Reach};
+pub use examine::{About, Deliveries, Examine, Grant, HookSeen, Reach, Wanted};
 pub use files::{ISSUE_MAX_BYTES, keep_issue, read_issue};
 pub use github::{MadeApp, NewApp, PERMISSIONS};
 pub use prepare::{Made, Prepare};

@@ -142,6 +142,7 @@ async fn tries(
         let (tree, by_hand) = by_hand::split(bench, task, collected.tree, &parent).await?;
         // A round that changes nothing would be published as an answer to a review.
         if task.pull.is_some() && work.is_tree_of(&parent, &tree).await? {
+            by_hand::alone(bench, task, by_hand, seen).await?;
             let message = "the agent ended this round without changing any file that counts".into();
             return Err(failed(FailureClass::NoChange, message, heard.last_words));
         }
@@ -161,9 +162,7 @@ async fn tries(
         )
         .await?;
         if changes.is_empty() && findings.is_empty() {
-            if let Some(by_hand) = by_hand {
-                return Err(by_hand::nothing_else(by_hand));
-            }
+            by_hand::alone(bench, task, by_hand, seen).await?;
             let message = "the agent ended without changing any file that counts".to_owned();
             return Err(failed(FailureClass::NoChange, message, heard.last_words));
         }

@@ -5,7 +5,8 @@
 
 use super::{Bench, Exit, blocking, failed};
 use crate::domain::ident::CommitId;
-use crate::domain::task::{ByHand, FailureClass, Task};
+use crate::domain::task::{ByHand, FailureClass, Task, Unfinished};
+use crate::store::{ArtifactKind, Content};
 
 /// Longest patch that is kept, in bytes.
 const PATCH_CAP: usize = 20_000;
@@ -53,8 +54,19 @@ fn still_to_apply(task: &Task, parent: &CommitId, not_applied: bool) -> Option<B
     (goes_on && not_applied).then_some(earlier)
 }
 
-/// Nothing is left to publish.
-pub(super) fn nothing_else(by_hand: ByHand) -> Exit {
+/// Ends a run that made nothing but this: it is kept, since no pull request shows it.
+pub(super) async fn alone(
+    bench: &Bench,
+    task: &Task,
+    by_hand: Option<ByHand>,
+    seen: &mut Unfinished,
+) -> Result<(), Exit> {
+    let shown = task.revision.as_ref().filter(|_| task.pull.is_some());
+    let shown = shown.and_then(|revision| revision.result.by_hand.as_ref());
+    // What the pull request shows already is no work of this round.
+    let Some(by_hand) = by_hand.filter(|left| Some(left) != shown) else {
+        return Ok(());
+    };
     let named: Vec<String> = by_hand
         .files
         .iter()
@@ -70,5 +82,9 @@ pub(super) fn nothing_else(by_hand: ByHand) -> Exit {
         "the agent changed nothing but workflow files, which only a person may publish here: {}{more}",
         named.join(", ")
     );
-    failed(FailureClass::Scope, message, by_hand.patch)
+    let content = Content::Bytes(by_hand.patch.clone().into_bytes());
+    let (store, kind) = (&bench.store, ArtifactKind::Patch);
+    store.put_artifact(Some(task.id), kind, content).await?;
+    seen.by_hand = Some(by_hand);
+    Err(failed(FailureClass::Scope, message, String::new()))
 }

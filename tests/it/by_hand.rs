@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 
 use prentice::domain::exposure::WORKFLOW_FOLDERS;
 use prentice::domain::ident::{CommitId, RepoPath, Time};
-use prentice::domain::report::{Voice, pull_body, status};
-use prentice::domain::task::ByHand;
+use prentice::domain::report::{STATUS_MAX, Voice, notice, pull_body, status};
+use prentice::domain::task::{ByHand, Failure, FailureClass, Stage, Unfinished};
 use prentice::git::{Limits, Mirror, Split};
 
 use super::git::{World, author, commit, fetched, git, head, put};
@@ -342,4 +342,68 @@ fn the_pull_request_shows_the_patch_and_says_that_nothing_judged_it() {
     let body = pull_body(&huge, &voice);
     assert!(body.contains("too long to be shown") && body.contains("left out for length"));
     super::report::assert_harmless(&body, None);
+}
+
+#[test]
+fn where_nothing_but_workflows_changed_the_patch_stands_in_the_status_with_advice_that_fits() {
+    let message = "the agent changed nothing but workflow files, which only a person may publish here: `.github/workflows/ci.yml`";
+    let failure = Failure {
+        class: FailureClass::Scope,
+        message: message.to_owned(),
+        tail: String::new(),
+    };
+    let left = |patch: String| ByHand {
+        files: vec![RepoPath::from(".github/workflows/ci.yml")],
+        files_left_out: 0,
+        patch,
+        whole: true,
+    };
+    let failed = |patch| {
+        with(
+            super::report::task(Stage::Failed {
+                failure: failure.clone(),
+            }),
+            |task| {
+                task.unfinished = Some(Box::new(Unfinished {
+                    by_hand: Some(left(patch)),
+                    ..Unfinished::default()
+                }));
+            },
+        )
+    };
+    let voice = Voice::forge("/agent");
+    let task = failed("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-```\n+@dana fixes #1\n".to_owned());
+    insta::assert_snapshot!(status(&task, NOW, &voice), @"
+    **Agent task: failed** · T-42 · requested by dana · brief `3c2718` taken 2026-11-20 14:00 UTC
+
+    **Stopped. I will not retry by myself.** Class: scope. The agent changed nothing but workflow files, which only a person may publish here: `.github/workflows/ci.yml`. No pull request was opened; the base is untouched.
+
+    - `.github/workflows/ci.yml`
+
+    <details><summary>The patch</summary>
+
+    ````text
+    --- a/x
+    +++ b/x
+    @@ -1 +1 @@
+    -```
+    +@dana fixes #1
+    ````
+
+    </details>
+
+    Your turn (a maintainer): if the patch is right, apply it (`git apply`) with an account that may change workflows. For changes to other files too, edit the issue; then `/agent retry`.
+
+    <sub>Commands: `/agent retry`, `/agent reject`, `/agent help`</sub>
+    ");
+    insta::assert_snapshot!(notice(&task, &voice).unwrap(), @"@dana: task T-42 is **failed**: class scope. The agent changed nothing but workflow files, which only a person may publish here: `.github/workflows/ci.yml`. The status comment above says what to do.");
+    super::report::assert_harmless(&status(&task, NOW, &voice), None);
+    // Half a patch would not apply.
+    let long = status(&failed("+line\n".repeat(900)), NOW, &voice);
+    assert!(
+        long.len() <= STATUS_MAX && !long.contains("+line"),
+        "{long}"
+    );
+    let kept = long.lines().find(|line| line.starts_with("It is kept"));
+    insta::assert_snapshot!(kept.unwrap(), @"It is kept with the task; the page that `prentice tasks show T-42 --link` names has it.");
 }

@@ -394,6 +394,93 @@ fn walls_that_the_unit_leaves_out_would_end_every_sandbox_and_doctor_names_them(
 // ---- containers
 
 /// A line of a block-style YAML file: how deep, and what it says.
+/// A process as the service manager leaves one: a user of its own, and data that nobody else sees.
+const SERVICE: &str = r#"
+mount --make-rprivate /
+mount -t tmpfs -o mode=700,uid=65533,gid=65533 tmpfs "$W/state"
+exec setpriv --reuid=65533 --regid=65533 --clear-groups \
+    env -i PATH="$W:/usr/local/bin:/usr/bin:/bin" STATE_DIRECTORY="$W/state" RUNTIME_DIRECTORY="$W/run" \
+    'PRENTICE_TASK__AGENT=of the unit' sleep 120
+"#;
+
+#[test]
+fn a_command_beside_the_service_has_its_user_its_data_and_its_variables() {
+    if !crate::sandbox::is_root() {
+        skipped("commands beside the service", "takes root");
+        return;
+    }
+    let folder = tempfile::Builder::new()
+        .prefix("prentice-unit-")
+        .tempdir_in("/var/tmp")
+        .unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    for name in ["state", "run"] {
+        fs::create_dir(path(name)).unwrap();
+        std::os::unix::fs::chown(path(name), Some(65533), Some(65533)).unwrap();
+    }
+    let script = |name: &str, text: &str| {
+        fs::write(path(name), text).unwrap();
+        fs::set_permissions(path(name), PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    // What is run is told by itself, before it runs.
+    let program = helper().display().to_string();
+    fs::copy(program, path("program")).unwrap();
+    let tells =
+        "#!/bin/sh\nid -u >&2; env | grep -E '^(PRENTICE|HOME)' >&2\nunset PRENTICE_TASK__AGENT\n";
+    script(
+        "prentice",
+        &format!("{tells}exec {} \"$@\"\n", path("program").display()),
+    );
+
+    let mut service = Command::new("unshare")
+        .args(["-m", "sh", "-c", SERVICE])
+        .env("W", folder.path())
+        .spawn()
+        .unwrap();
+    let pid = service.id();
+    let state = format!("/proc/{pid}/root{}", path("state").display());
+    let started = std::time::Instant::now();
+    while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() != "sleep\n" {
+        assert!(started.elapsed().as_secs() < 10, "it does not start");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let beside = |pid: u32, words: &[&str]| {
+        script("systemctl", &format!("#!/bin/sh\necho {pid}\n"));
+        let system = std::env::var("PATH").unwrap();
+        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prentice-beside"))
+            .args(words)
+            .env("PATH", format!("{}:{system}", folder.path().display()))
+            .env("PRENTICE_OF_THE_OPERATOR", "1")
+            .output()
+            .unwrap()
+    };
+    let done = beside(pid, &["doctor", "--quick", "--json"]);
+    let made = fs::metadata(format!("{state}/prentice.db"));
+    let listed = beside(pid, &["tasks", "list"]);
+    service.kill().unwrap();
+    service.wait().unwrap();
+    let (out, err) = (told(&done), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{out}");
+    assert!(
+        err.contains("65533") && err.contains("PRENTICE_TASK__AGENT=of the unit"),
+        "{out}"
+    );
+    assert!(!err.contains("OPERATOR") && !err.contains("HOME"), "{out}");
+    assert!(out.contains("as user 65533"), "{out}");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made.unwrap()), 65533);
+    assert!(listed.status.success(), "{}", told(&listed));
+    // Outside there is nothing.
+    assert_eq!(fs::read_dir(path("state")).unwrap().count(), 0);
+    let gone = beside(0, &["tasks", "list"]);
+    assert_eq!(gone.status.code(), Some(10));
+    assert!(
+        told(&gone).contains("systemctl start prentice"),
+        "{}",
+        told(&gone)
+    );
+}
+
 fn lines(yaml: &str) -> Vec<(usize, String)> {
     let lines = yaml
         .lines()

@@ -9,7 +9,7 @@ use prentice::domain::report::{
     Hold, InLine, PULL_MAX, REPLY_MAX, Reply, STATUS_MAX, Voice, commit_message, not_now, notice,
     pull_body, pull_body_after, status, status_in_line,
 };
-use prentice::domain::settings::{CommentsFrom, Draft, Mention, Progress};
+use prentice::domain::settings::{CommentsFrom, Draft, FixOn, Mention, Progress};
 use prentice::domain::task::{Approval, Stage, Step, Task, Waiting};
 use proptest::prelude::*;
 
@@ -149,6 +149,18 @@ fn what_is_not_possible_now_is_told_with_what_is_true_and_what_is_possible() {
     It is over. T-42 is rejected since 2026-11-20 14:15 UTC; the label `agent` makes a new task.
     The answer cannot be used: `@dana` says `#1`. T-42 is needs-info since 2026-11-20 14:15 UTC; `/agent answer defaults` goes on.
     ");
+}
+
+#[test]
+fn where_only_a_command_starts_a_round_no_review_is_asked_for_one() {
+    let mut task = case("needs-review");
+    task.settings.review.fix_on = FixOn::Command;
+    insta::assert_snapshot!(not_now(&task, &NotNow::NothingToRetry, &voice()), @"Nothing failed, so there is nothing to try again. T-42 is needs-review since 2026-11-20 14:15 UTC; `/agent fix …` on pull request #57 starts a round.");
+    let body = pull_body(&task, &voice());
+    let decide = body
+        .lines()
+        .find(|line| line.starts_with("Approve and merge"));
+    insta::assert_snapshot!(decide.unwrap(), @"Approve and merge as usual · ask for changes with `/agent fix …` · **close this to reject; the branch is deleted and nothing else needs cleaning** · `/agent help`");
 }
 
 #[test]

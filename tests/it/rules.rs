@@ -50,6 +50,8 @@
 //! | Issue deleted or locked | `served::bad::a_delivery_for_another_repository_changes_nothing_and_a_deleted_or_locked_issue_breaks_nothing` |
 //! | A stranger causes one Proposed comment an issue, five an hour; the rest only in `tasks list` | `served::bad::a_stranger_s_flood_of_labelled_issues_shows_five_and_the_rest_is_only_in_tasks_list` |
 //! | one reaction, or one rate-limited reply | `served::bad::a_stranger_causes_no_write_but_one_reaction_to_a_comment_and_one_reply_in_a_while` |
+//! | An issue that was transferred out of reach ends its task as a closed one does | `served::github::moved::an_issue_that_is_transferred_during_its_task_stops_it_and_leaves_nothing` |
+//! | and after a pull request changes nothing | `served::github::moved::an_issue_that_is_transferred_after_its_pull_request_leaves_that_to_people` |
 //!
 //! Not to be had on Gitea: an issue transferred (it has no such verb; a deleted one stands for it), a repository
 //! without drafts, a label put by a template for somebody without rights (the right is taken back after the act).

@@ -16,6 +16,7 @@ mod verdicts;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -324,9 +325,57 @@ impl World {
         .await;
     }
 
-    /// Nothing of ours is on an issue, and nothing comes: deliveries of a moment ago were looked at.
+    /// Whatever stood on an issue or pull request by now was looked at: what somebody without rights asks for there is
+    /// looked at last, and is answered by a thumb alone.
+    async fn has_looked(&self, number: i64) {
+        static LOOKS: AtomicU32 = AtomicU32::new(1);
+        let word = format!("passer{}by", LOOKS.fetch_add(1, Ordering::Relaxed));
+        let passer = self.gitea.user(&word).await;
+        let said = self
+            .gitea
+            .comment(&passer, &self.repo, number, "/agent run");
+        let said = said.await;
+        if self.hears == Hears::ByHand {
+            let mut told = self.told("created", number, &passer).await;
+            told["comment"] = json!({ "id": said, "body": "/agent run" });
+            self.deliver("issue_comment", &told).await;
+        }
+        let what = format!("#{number} is looked at");
+        self.until(&what, 60, async || {
+            !matches!(self.reaction(said).await.as_str(), "" | "eyes")
+        })
+        .await;
+    }
+
+    /// Nothing that was decided is still to be done, but what waits for a time.
+    async fn is_settled(&self) {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port);
+        self.until("all jobs are done", 60, async || {
+            let page = reqwest::get(&url).await.unwrap().text().await.unwrap();
+            let mut jobs = page
+                .lines()
+                .filter(|line| line.starts_with("prentice_jobs{"));
+            jobs.all(|line| line.contains("kind=\"wait\"") || line.ends_with(" 0"))
+        })
+        .await;
+    }
+
+    /// Stages of the tasks of an issue that has one or had one.
+    fn tasks_of(&self, issue: i64) -> Vec<String> {
+        let listed = self.prentice(&["tasks", "list", "--json"]);
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        let branch = format!("agent/{issue}-");
+        let tasks = listed["tasks"].as_array().unwrap().iter();
+        tasks
+            .filter(|one| one["branch"].as_str().unwrap().starts_with(&branch))
+            .map(|one| one["stage"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Everything on an issue was looked at, and nothing came of it.
     async fn stays_untouched(&self, issue: i64) {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        self.has_looked(issue).await;
+        assert_eq!(self.tasks_of(issue), [""; 0]);
         assert_eq!(self.by_bot(issue, "").await, [""; 0]);
     }
 

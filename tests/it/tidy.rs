@@ -179,6 +179,75 @@ fn the_map_itself_keeps_the_core_pure_and_the_agent_away_from_tokens() {
     assert!(map["app"].len() >= 10, "{:?}", map["app"]);
 }
 
+fn deeper_than_its_entry(sources: &[Source]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(|source| source.top() == "web") {
+        for path in source.paths().iter().filter(|path| path.ours) {
+            let words: Vec<&str> = path.words.iter().map(String::as_str).collect();
+            if words.first() == Some(&"forge") && words.get(1) != Some(&"hook") {
+                complaints.push(format!(
+                    "{}:{}: `web` may name `forge::hook` only",
+                    source.path, path.line
+                ));
+            }
+        }
+    }
+    complaints
+}
+
+// Whoever is reached by anybody must not be able to ask a forge for anything.
+#[test]
+fn the_web_names_nothing_of_a_forge_but_its_hook_entry() {
+    nobody_complains(deeper_than_its_entry(&src()));
+    for bad in [
+        "use crate::forge::Service;",
+        "use crate::{forge::{self, hook}};",
+    ] {
+        let complaints = deeper_than_its_entry(&[Source::new("src/web/pages.rs", bad)]);
+        assert_eq!(complaints.len(), 1, "{bad}: {complaints:?}");
+    }
+}
+
+/// What the map allows and nobody uses.
+fn unused(map: &BTreeMap<String, BTreeSet<String>>, sources: &[Source]) -> Vec<String> {
+    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources {
+        let named = used.entry(source.top()).or_default();
+        let paths = source.paths();
+        let ours = paths.iter().filter(|path| path.ours);
+        named.extend(ours.filter_map(|path| path.words.first().cloned()));
+    }
+    let none = BTreeSet::new();
+    let mut complaints = Vec::new();
+    for (module, allowed) in map {
+        let used = used.get(module).unwrap_or(&none);
+        for wide in allowed
+            .iter()
+            .filter(|one| *one != module && !used.contains(*one))
+        {
+            complaints.push(format!(
+                "the map lets `{module}` import `{wide}`, which it does not"
+            ));
+        }
+    }
+    complaints
+}
+
+// A permission that nobody needs is one that somebody will use.
+#[test]
+fn the_map_allows_no_more_than_is_imported() {
+    let mut map = map(&read(Path::new("src/lib.rs")));
+    // These stand above everything.
+    map.retain(|module, _| !["app", "cli", "main"].contains(&module.as_str()));
+    nobody_complains(unused(&map, &src()));
+    let wide = BTreeMap::from([(
+        "web".to_owned(),
+        BTreeSet::from(["domain".to_owned(), "git".to_owned()]),
+    )]);
+    let source = Source::new("src/web/mod.rs", "use crate::domain::task;");
+    assert_eq!(unused(&wide, &[source]).len(), 1);
+}
+
 #[test]
 fn an_import_against_the_map_is_noticed_however_it_is_written() {
     let map = map(&read(Path::new("src/lib.rs")));
@@ -203,7 +272,7 @@ fn an_import_against_the_map_is_noticed_however_it_is_written() {
     }
     let good = [
         (
-            "src/agent/mod.rs",
+            "src/run/mod.rs",
             "use crate::{domain::ident, sandbox::Sandbox};",
         ),
         (

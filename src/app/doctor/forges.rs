@@ -3,6 +3,7 @@
 //! Nothing is guessed: what a forge does not say is told as unknown. Nothing is changed there either; a webhook that
 //! may be seen is asked for one test delivery, where a server of ours is there to take it.
 
+mod hook;
 mod lines;
 
 use std::path::Path;
@@ -11,9 +12,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use self::hook::{Kept, Tested, hooked};
 use self::lines::{
-    Tested, answers, clock, file, granted, hooked, labelled, named, no_answer, nothing_there,
-    reaches, served, unread,
+    answers, clock, file, granted, labelled, named, no_answer, nothing_there, reaches, served,
+    unread,
 };
 use super::super::connect::{examine, service};
 use super::super::credential::read_credential;
@@ -99,10 +101,12 @@ impl Look<'_> {
         let about = match examine.about().await {
             Ok(about) => about,
             Err(why) => {
-                lines.push(no_answer(forge, &why));
+                lines.push(no_answer(forge, &why, &examine.credential()));
                 return;
             }
         };
+        // From its account it knows the App's own pages, which errors name; what is wrong with it shows below.
+        let _ = service.whoami().await;
         lines.push(answers(forge, &about));
         if let Some(there) = about.clock {
             lines.push(clock(forge, there, SystemClock.now()));
@@ -252,17 +256,15 @@ impl Look<'_> {
             ) if faults.is_empty() => self.test(examine.as_ref(), repository, *id).await,
             _ => Tested::Not,
         };
-        let last = match self.store {
-            Some(store) => store.last_hook(&forge.name).await.ok().flatten(),
+        let kept = match self.store {
+            Some(store) => store.last_hook(&forge.name).await.ok(),
             None => None,
         };
-        let line = hooked(
-            asked,
-            repository,
-            (seen, tested),
-            last.map(|at| (at, SystemClock.now())),
-            &self.server.listen,
-        );
+        let kept = kept.map_or(Kept::Unknown, |newest| {
+            Kept::since(newest, SystemClock.now())
+        });
+        let listen = &self.server.listen;
+        let line = hooked(asked, repository, (seen, tested), kept, listen);
         Some(line)
     }
 

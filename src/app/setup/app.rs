@@ -31,6 +31,8 @@ pub struct AppOrder {
     pub listen: Option<String>,
     /// `[agents.default]`; empty = referee only.
     pub agent: Vec<String>,
+    /// The label that asks for a task.
+    pub label: String,
     /// Port of the page on the loopback; 0 = any.
     pub page_port: u16,
 }
@@ -73,9 +75,10 @@ pub async fn setup_app(
         .reached_at
         .as_ref()
         .map(|base| format!("{base}/hooks/{}", order.forge.name));
+    let web = base_url.map_or(PAGE, |url| url.trim_end_matches("/api/v3"));
     let new = NewApp {
         name: &app_name(order.org.as_deref()),
-        url: base_url.map_or(PAGE, |url| url.trim_end_matches("/api/v3")),
+        url: web,
         hook: hook.as_deref(),
         back: &format!("{page}/done"),
     };
@@ -140,6 +143,14 @@ pub async fn setup_app(
         "install the App on {} at {}/installations/new",
         order.forge.repos.join(", "),
         app.page
+    ));
+    // The App is installed nowhere yet, so nothing can be made in a repository by now.
+    let pages = order.forge.repos.iter();
+    let pages: Vec<String> = pages.map(|repo| format!("{web}/{repo}/labels")).collect();
+    left.push(format!(
+        "make the label `{}`, which asks for a task, at {}; the server makes those of stages (`agent:queued` and so on) when it first sets them",
+        order.label,
+        pages.join(", ")
     ));
     Ok(SetUp {
         steps,

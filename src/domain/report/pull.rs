@@ -2,8 +2,8 @@
 
 use super::super::evidence::{CheckEvidence, Met, judge_criteria};
 use super::super::gates::{Gate, Outcome, outcome};
-use super::super::settings::GatePolicy;
-use super::super::task::{AgentSpec, Revision, RunResult, Task};
+use super::super::settings::{FixOn, GatePolicy};
+use super::super::task::{AgentSpec, ByHand, Revision, RunResult, Task};
 use super::super::text::{block, duration, title as bare};
 use super::commit::trailer_facts;
 use super::review::{Theirs, theirs};
@@ -352,18 +352,24 @@ fn by_hand(page: &mut Page, result: &RunResult) {
         "### To be applied by hand\n\nThe agent also changed {}, which I may not publish. That is **no part of this pull request**: no gate judged it and no check ran on it. If it is right, apply the patch (`git apply`) with an account that may change workflows.",
         count(by_hand.files.len() + by_hand.files_left_out, "workflow file", "workflow files")
     ));
-    let files: Vec<String> = by_hand
+    left_by_hand(page, by_hand, 9_000, 6_000);
+}
+
+/// Files and patch; `leave` characters are kept for what follows. Gives whether the patch is shown: in part it would
+/// not apply.
+pub(super) fn left_by_hand(page: &mut Page, by_hand: &ByHand, files: usize, leave: usize) -> bool {
+    let paths: Vec<String> = by_hand
         .files
         .iter()
         .map(|path| format!("- {}", short_path(path)))
         .collect();
-    page.rows("", &files, 9_000, "files");
+    page.rows("", &paths, files, "files");
     let patch = block(&by_hand.patch);
-    let room = page.left.saturating_sub(6_000);
+    let room = page.left.saturating_sub(leave);
     if by_hand.patch.trim().is_empty() || chars(&patch) > room {
         page.add("The patch is too long to be shown.");
         page.cut = true;
-        return;
+        return false;
     }
     page.add(&format!(
         "<details><summary>The patch</summary>\n\n{}\n\n</details>",
@@ -372,6 +378,7 @@ fn by_hand(page: &mut Page, result: &RunResult) {
     if !by_hand.whole {
         page.add("The patch is not all of it: files were left out for length, or what looks like a secret or is no text was taken out.");
     }
+    true
 }
 
 fn tests(task: &Task, result: &RunResult) -> &'static str {
@@ -443,8 +450,12 @@ fn decide(task: &Task, voice: &Voice) -> String {
             voice.say("reject", "", task.id)
         )
     } else {
+        let ask = match task.settings.review.fix_on {
+            FixOn::ChangesRequested => "a review".to_owned(),
+            FixOn::Command => voice.say("fix", "…", task.id),
+        };
         format!(
-            "Approve and merge as usual · ask for changes with a review · **close this to reject; the branch is deleted and nothing else needs cleaning** · {}{}",
+            "Approve and merge as usual · ask for changes with {ask} · **close this to reject; the branch is deleted and nothing else needs cleaning** · {}{}",
             voice.say("help", "", task.id),
             draft(task, voice)
         )

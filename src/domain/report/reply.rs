@@ -4,6 +4,7 @@ use super::super::command::{self, Mistake, Surface, Target, Verb};
 use super::super::decide::NotNow;
 use super::super::ident::Time;
 use super::super::policy::Refusal;
+use super::super::settings::FixOn;
 use super::super::task::{ApprovalOf, Failure, FailureClass, Stage, Task};
 use super::super::text::{block, code};
 use super::turn::{capital, result_noun, sentence, turn};
@@ -255,11 +256,15 @@ fn possible(task: &Task, voice: &Voice) -> String {
             let first = asked.first().map_or("", String::as_str);
             format!("{} or {} decides", say("approve", first), say("reject", ""))
         }
-        Stage::InReview { .. } => format!(
-            "a review of {}, or {} there, starts a round",
-            result_noun(task, voice),
-            say("fix", "…")
-        ),
+        Stage::InReview { .. } => {
+            let (result, fix) = (result_noun(task, voice), say("fix", "…"));
+            match task.settings.review.fix_on {
+                FixOn::ChangesRequested => {
+                    format!("a review of {result}, or {fix} there, starts a round")
+                }
+                FixOn::Command => format!("{fix} on {result} starts a round"),
+            }
+        }
         Stage::TakenOver { .. } => format!("{} ends it", say("reject", "")),
         Stage::Failed { failure } => retry(failure, &say("retry", "")),
         Stage::Ended { .. } => format!("the label {label} makes a new task"),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::brief::{HiddenKind, warnings};
 use super::super::gates::Cause;
 use super::super::ident::Time;
-use super::super::settings::{CommentsFrom, Progress};
+use super::super::settings::{CommentsFrom, FixOn, Progress};
 use super::super::task::{About, ApprovalOf, Closing, Question, Stage, Step, Task};
 use super::super::text::block;
 use super::page::within;
@@ -165,8 +165,12 @@ fn running(
             Some(pull) if !voice.is_local() => format!(" on #{}", pull.number),
             _ => String::new(),
         };
+        let asked = match task.settings.review.fix_on {
+            FixOn::ChangesRequested => "the review asked for",
+            FixOn::Command => "was asked for",
+        };
         page.add(&format!(
-            "Round {} of {}{of}: working through what the review asked for. I push once, at the end.",
+            "Round {} of {}{of}: working through what {asked}. I push once, at the end.",
             task.round,
             rounds(task)
         ));

@@ -1,9 +1,10 @@
 //! The status of a task that stopped, for now or for good.
 
-use super::super::task::{Ending, Failure, FailureClass, Task};
+use super::super::task::{ByHand, Ending, Failure, FailureClass, Task};
+use super::pull::left_by_hand;
 use super::table::evidence_table;
 use super::turn::{capital, result_noun, sentence};
-use super::{Page, Voice, count, current_result, finding_line, last_lines, line, span};
+use super::{Page, Voice, count, current_result, finding_line, last_lines, line, span, unfinished};
 
 pub(super) fn failed(page: &mut Page, task: &Task, failure: &Failure, voice: &Voice) {
     let state = match (&task.pull, failure.class) {
@@ -37,6 +38,14 @@ pub(super) fn failed(page: &mut Page, task: &Task, failure: &Failure, voice: &Vo
         page.rows("", &rows, 500, "findings");
     }
     evidence_table(page, task, 500);
+    if let Some(by_hand) = by_hand(task)
+        && !left_by_hand(page, by_hand, 600, 300)
+    {
+        page.add(&format!(
+            "It is kept with the task; the page that `prentice tasks show {} --link` names has it.",
+            task.id
+        ));
+    }
     let summary = match failure.class {
         FailureClass::Agent | FailureClass::NoChange => {
             "Last lines of the agent (its words, not mine)"
@@ -58,6 +67,11 @@ pub(super) fn failed(page: &mut Page, task: &Task, failure: &Failure, voice: &Vo
     if task.kept.is_some() {
         page.add("The work so far is kept; a retry goes on from it.");
     }
+}
+
+/// What a failed run left for a person to apply, and nothing else.
+pub(super) fn by_hand(task: &Task) -> Option<&ByHand> {
+    unfinished(task)?.by_hand.as_ref()
 }
 
 pub(super) fn ended(

@@ -5,6 +5,7 @@ use super::super::ident::Time;
 use super::super::settings::{Mention, Progress};
 use super::super::task::{About, ApprovalOf, FailureClass, Question, Stage, Task, Waiting};
 use super::review::theirs;
+use super::stopped::by_hand;
 use super::{Voice, asked_name, count, line, span};
 
 /// How long a promise of the next update holds: edits come at most ten minutes apart.
@@ -244,6 +245,7 @@ fn who_acts(class: FailureClass, task: &Task) -> &str {
     match class {
         FailureClass::Infra | FailureClass::Forge | FailureClass::Provider => "the operator",
         FailureClass::NoChange => &task.requester,
+        FailureClass::Scope if by_hand(task).is_some() => "a maintainer",
         FailureClass::Scope | FailureClass::Budget | FailureClass::Timeout => "an approver",
         FailureClass::Config
         | FailureClass::Setup
@@ -288,6 +290,9 @@ fn advice(class: FailureClass, task: &Task, voice: &Voice) -> String {
         FailureClass::Verify => format!("{retry} (same brief), or {brief}."),
         FailureClass::NoChange => format!(
             "say what should be different and how it shows: name the file, the input or the failing check. Then {brief}, or {retry}."
+        ),
+        FailureClass::Scope if by_hand(task).is_some() => format!(
+            "if the patch is right, apply it (`git apply`) with an account that may change workflows. For changes to other files too, edit the issue; then {retry}."
         ),
         FailureClass::Scope => format!(
             "narrow the brief, or widen `[scope]` in the repository's configuration; then {retry}."

@@ -109,6 +109,9 @@ pub struct Unfinished {
     pub facts: RunFacts,
     /// Questions of the agent beyond those shown.
     pub questions_left_out: usize,
+    /// What is left for a person to apply, where the agent changed nothing else.
+    #[serde(default)]
+    pub by_hand: Option<ByHand>,
 }
 
 /// One changed file.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::http::{Call, Fault};
-use super::super::{About, Error, Examine, Grant, HookSeen, Reach, Repository};
+use super::super::{About, Error, Examine, Grant, HookSeen, Reach, Repository, Wanted};
 use super::shape::{RawLabel, RawUser};
 use super::{Gitea, flat, front};
 
@@ -27,6 +27,13 @@ pub(super) const EVENTS: [&str; 11] = [
     "pull_request_sync",
     "push",
     "delete",
+];
+
+/// Scopes of a token, and what each is for: the least that our routes take.
+const SCOPES: [(&str, &str); 3] = [
+    ("read:user", "to know its own account"),
+    ("write:issue", "comments, labels, reactions"),
+    ("write:repository", "branches, pull requests, statuses"),
 ];
 
 #[derive(Debug, Default, Deserialize)]
@@ -155,27 +162,32 @@ impl Examine for Gitea {
         })
     }
 
+    fn credential(&self) -> Wanted {
+        Wanted {
+            needs: SCOPES.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            place: self.place("Settings, Applications", "user/settings/applications"),
+        }
+    }
+
+    fn access(&self, name: &str, page: Option<&str>) -> String {
+        let page = page.map_or_else(|| format!("{}/{name}", self.home.page), str::to_owned);
+        format!("Settings, Collaborators ({page}/settings/collaboration)")
+    }
+
     async fn grants(&self, name: &str) -> Result<Vec<Grant>, Error> {
-        let place = self.place("Settings, Applications", "user/settings/applications");
-        let mut grants = vec![Grant {
-            name: "read:user",
-            why: "to know its own account",
-            // Without it nobody would have come here.
-            held: Some(true),
-            place: place.clone(),
-        }];
-        for (name_of, why, part) in [
-            ("write:issue", "comments, labels, reactions", "issues"),
-            (
-                "write:repository",
-                "branches, pull requests, statuses",
-                "pulls",
-            ),
-        ] {
+        let place = self.credential().place;
+        let mut grants = Vec::new();
+        for (scope, why) in SCOPES {
+            let held = match scope {
+                "write:issue" => self.holds(name, "issues").await?,
+                "write:repository" => self.holds(name, "pulls").await?,
+                // Without it nobody would have come here.
+                _ => Some(true),
+            };
             grants.push(Grant {
-                name: name_of,
+                name: scope.to_owned(),
                 why,
-                held: self.holds(name, part).await?,
+                held,
                 place: place.clone(),
             });
         }

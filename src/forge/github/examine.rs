@@ -3,14 +3,15 @@
 use async_trait::async_trait;
 
 use super::super::{
-    About, Account, Deliveries, Error, Examine, Grant, HookSeen, Reach, Repository,
+    About, Account, Deliveries, Error, Examine, Grant, HookSeen, Reach, Repository, Wanted,
 };
 use super::api::{Answer, Ask, Method, part};
-use super::granted::{App, Delivery, Installation};
+use super::granted::{App, Delivery, HookConfig, Installation};
 use super::manifest::PERMISSIONS;
+use super::repo::Repo;
 use super::service::GitHub;
 use super::wire;
-use crate::domain::policy::ActorKind;
+use crate::domain::policy::{ActorKind, Right};
 
 /// Newest deliveries that are looked at.
 const DELIVERIES: usize = 50;
@@ -30,17 +31,49 @@ impl GitHub {
         line.done(answer, &[200], ask(what))
     }
 
-    /// `Permissions (address)` of the App, or the page of tokens.
+    /// What an App, or a token, needs: permission, access, why.
+    fn needed(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        let token = |needed: &(&'static str, &'static str, &'static str)| match *needed {
+            // Only Apps may write check runs.
+            ("checks", access, why) => ("statuses", access, why),
+            other => other,
+        };
+        match self.0.is_app() {
+            true => PERMISSIONS.to_vec(),
+            false => PERMISSIONS.iter().map(token).collect(),
+        }
+    }
+
+    /// Where what the credential may do is set.
     fn place(&self) -> String {
         match self.0.is_app() {
             true => format!(
                 "the App's Permissions & events ({}/permissions)",
                 self.0.settings_page()
             ),
-            false => format!(
-                "Settings, Developer settings ({}/settings/tokens)",
-                self.0.base.web
-            ),
+            false => self.credential().place,
+        }
+    }
+
+    /// Whether nothing stands before the default branch; `None` where that cannot be seen.
+    async fn unguarded(&self, repository: &Repository) -> Result<Option<bool>, Error> {
+        let repo = Repo::new(&self.0, repository);
+        let line = repo.line().await?;
+        let name = part(&repository.default_branch);
+        let path = repo.at(&format!("/branches/{name}"));
+        let branch = line.get::<wire::Branch>(&path, ask("the default branch"));
+        let branch = branch.await;
+        // Rules are told apart from the protection that there was before them.
+        let path = repo.at(&format!("/rules/branches/{name}"));
+        let rules = line.list::<wire::Rule>(&path, None, ask("the rules of the default branch"));
+        match (branch, rules.await) {
+            (Ok(branch), Ok(rules)) => {
+                let open = |protected: bool| !protected && rules.is_empty();
+                Ok(branch.protected.map(open))
+            }
+            (Err(Error::NotPermitted { .. } | Error::Gone { .. }), _)
+            | (_, Err(Error::NotPermitted { .. } | Error::Gone { .. })) => Ok(None),
+            (Err(why), _) | (_, Err(why)) => Err(why),
         }
     }
 }
@@ -78,6 +111,41 @@ impl Examine for GitHub {
         })
     }
 
+    fn credential(&self) -> Wanted {
+        let needed = self.needed();
+        let web = &self.0.base.web;
+        Wanted {
+            needs: needed
+                .iter()
+                .map(|(name, access, _)| format!("{name}: {access}"))
+                .collect(),
+            place: match self.0.is_app() {
+                true => format!(
+                    "the App's General, Private keys ({})",
+                    self.0.settings_page()
+                ),
+                false => format!(
+                    "Settings, Developer settings ({web}/settings/personal-access-tokens; an old kind of token needs `repo` at {web}/settings/tokens)"
+                ),
+            },
+        }
+    }
+
+    fn access(&self, name: &str, page: Option<&str>) -> String {
+        match (self.0.is_app(), page) {
+            (true, Some(_)) => self.place(),
+            (true, None) => format!(
+                "the App's Install App ({}/installations)",
+                self.0.settings_page()
+            ),
+            (false, page) => {
+                let page =
+                    page.map_or_else(|| format!("{}/{name}", self.0.base.web), str::to_owned);
+                format!("Settings, Collaborators and teams ({page}/settings/access)")
+            }
+        }
+    }
+
     async fn grants(&self, name: &str) -> Result<Vec<Grant>, Error> {
         let (owner, repo) = name.split_once('/').unwrap_or((name, ""));
         let held = match self.0.is_app() {
@@ -91,50 +159,90 @@ impl Examine for GitHub {
             false => None,
         };
         let place = self.place();
-        let grant = |(name, access, why): &(&'static str, &'static str, &'static str)| Grant {
-            name,
+        let grant = |(name, access, why): (&str, &str, &'static str)| Grant {
+            name: format!("{name}: {access}"),
             why,
             held: held.as_ref().map(|found| found.allows(name, access)),
             place: place.clone(),
         };
-        Ok(PERMISSIONS.iter().map(grant).collect())
+        Ok(self.needed().into_iter().map(grant).collect())
     }
 
-    /// Rules of a branch can be seen by administrators only, so neither is known.
+    /// Whom a rule lets by is told to administrators only: who may write could do both where nothing stands before
+    /// the branch, and where something does, it is not known.
     async fn reach(&self, repository: &Repository) -> Result<Reach, Error> {
+        let could = match repository.ours {
+            None => None,
+            Some(right) if right < Right::Write => Some(false),
+            Some(_) => self.unguarded(repository).await?.filter(|open| *open),
+        };
+        let page = &repository.page;
         Ok(Reach {
-            merge: None,
-            push: None,
-            place: format!("Settings, Rules ({}/settings/rules)", repository.page),
+            merge: could,
+            push: could,
+            place: format!(
+                "Settings, Rules ({page}/settings/rules) or Branches ({page}/settings/branches)"
+            ),
         })
     }
 
-    async fn has_label(&self, _: &Repository, _: &str) -> Result<Option<bool>, Error> {
-        Ok(None)
+    async fn has_label(&self, repository: &Repository, label: &str) -> Result<Option<bool>, Error> {
+        let repo = Repo::new(&self.0, repository);
+        let path = repo.at(&format!("/labels/{}", part(label)));
+        let line = repo.line().await?;
+        let ask = Ask {
+            what: "the label that asks",
+            needs: "issues: read",
+        };
+        let answer = line.send(Method::Get, &path, None).await?;
+        match line.done(answer, &[200, 404], ask) {
+            Ok(answer) => Ok(Some(answer.status == 200)),
+            // Which right is missing is told by itself.
+            Err(Error::NotPermitted { .. }) => Ok(None),
+            Err(why) => Err(why),
+        }
     }
 
-    async fn hook(&self, repository: &Repository, _: &str) -> Result<HookSeen, Error> {
+    async fn hook(&self, repository: &Repository, forge: &str) -> Result<HookSeen, Error> {
         if !self.0.is_app() {
             let place = format!("Settings, Webhooks ({}/settings/hooks)", repository.page);
             return Ok(HookSeen::Hidden { place });
         }
+        let general = format!("the App's General, Webhook ({})", self.0.settings_page());
+        let what = "the App's webhook";
+        let config: HookConfig = self.get("/app/hook/config", what).await?.read(ask(what))?;
+        let Some(url) = config
+            .url
+            .as_deref()
+            .filter(|url| url.ends_with(&format!("/hooks/{forge}")))
+        else {
+            return Ok(HookSeen::Missing { place: general });
+        };
         let what = "the App's deliveries";
         let path = format!("/app/hook/deliveries?per_page={DELIVERIES}");
         let told: Vec<Delivery> = self.get(&path, what).await?.read(ask(what))?;
-        let failed = |one: &Delivery| {
-            !one.status_code
-                .is_some_and(|code| (200..300).contains(&code))
+        // 0 stands for no answer.
+        let answered = |one: &Delivery| {
+            let status = one.status_code.and_then(|code| u16::try_from(code).ok());
+            status.filter(|code| *code > 0)
         };
+        let faults = config.faults();
         Ok(HookSeen::There {
             id: 0,
-            url: "the App's webhook".to_owned(),
-            faults: Vec::new(),
+            url: url.to_owned(),
+            place: match faults.is_empty() {
+                true => format!("the App's Advanced ({}/advanced)", self.0.settings_page()),
+                false => general,
+            },
+            faults,
             deliveries: Some(Deliveries {
                 all: told.len(),
-                failed: told.iter().filter(|one| failed(one)).count(),
-                newest_failed: told.first().is_some_and(failed),
+                failed: told
+                    .iter()
+                    .filter(|one| !Deliveries::is_taken(answered(one)))
+                    .count(),
+                newest: told.first().and_then(answered),
             }),
-            place: format!("the App's Advanced ({}/advanced)", self.0.settings_page()),
         })
     }
 

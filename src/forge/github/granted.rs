@@ -54,6 +54,23 @@ pub(super) struct Token {
     pub(super) token: String,
 }
 
+/// Of an App without a webhook, all of it is missing.
+#[derive(Debug, Deserialize)]
+pub(super) struct HookConfig {
+    pub(super) url: Option<String>,
+    content_type: Option<String>,
+}
+
+impl HookConfig {
+    /// What keeps it from telling us everything.
+    pub(super) fn faults(&self) -> Vec<String> {
+        match self.content_type.as_deref() {
+            Some("json") => Vec::new(),
+            _ => vec!["its content type is not application/json".to_owned()],
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Delivery {
     pub(super) id: i64,

@@ -9,7 +9,7 @@ use super::api::{Ask, Method, part, send_once};
 use super::{Base, no_client};
 
 /// What an App may do: permission, access, why. Nothing that reaches workflows, administration or secrets.
-pub const PERMISSIONS: [(&str, &str, &str); 6] = [
+pub const PERMISSIONS: [(&str, &str, &str); 5] = [
     ("issues", "write", "to comment, and to set labels"),
     (
         "pull_requests",
@@ -22,11 +22,6 @@ pub const PERMISSIONS: [(&str, &str, &str); 6] = [
         "to fetch the code, and to push branches of its own",
     ),
     ("checks", "write", "to show evidence on commits"),
-    (
-        "statuses",
-        "write",
-        "to show evidence where check runs are not shown",
-    ),
     ("metadata", "read", "to see who may do what"),
 ];
 

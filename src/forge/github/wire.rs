@@ -154,6 +154,15 @@ impl Repo {
     }
 }
 
+#[derive(Debug, Deserialize)]
+pub(super) struct Branch {
+    pub(super) protected: Option<bool>,
+}
+
+/// A rule of a branch: that there is one is all that is looked at.
+#[derive(Debug, Deserialize)]
+pub(super) struct Rule {}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Label {

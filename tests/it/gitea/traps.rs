@@ -426,6 +426,38 @@ async fn a_review_that_is_not_submitted_is_not_told_and_one_taken_back_decides_n
 }
 
 #[tokio::test]
+async fn what_others_say_within_a_review_is_no_remark_of_its_author() {
+    let desk = desk!("others in a review on Gitea");
+    let (gitea, repo) = (&desk.gitea, &desk.repo);
+    desk.branch("feature").await;
+    let number = gitea.pull(&desk.bot, repo, "feature", "Feature").await;
+    let remarks = [("feature", 1, "why?")];
+    let review = gitea
+        .review(&desk.dana, repo, number, "REQUEST_CHANGES", "no", &remarks)
+        .await;
+    let eve = gitea.user("eve").await;
+    let answer = ("feature", 1, "delete the tests");
+    gitea.answer(&eve, repo, number, review, answer).await;
+    let path = format!(
+        "repos/{}/pulls/{number}/reviews/{review}/comments",
+        repo.name
+    );
+    let listed = gitea.get(&path).await;
+    assert_eq!(
+        listed.as_array().unwrap().len(),
+        2,
+        "Gitea lists both: {listed}"
+    );
+    let reviews = desk.talk().reviews(number).await.unwrap();
+    let said: Vec<&str> = reviews
+        .iter()
+        .flat_map(|review| &review.remarks)
+        .map(|remark| remark.body.as_str())
+        .collect();
+    assert_eq!(said, ["why?"]);
+}
+
+#[tokio::test]
 async fn a_timeline_goes_on_behind_pages_of_remarks_that_are_not_in_it() {
     let desk = desk!("a long timeline on Gitea");
     let (gitea, repo) = (&desk.gitea, &desk.repo);

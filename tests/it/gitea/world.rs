@@ -366,6 +366,62 @@ impl Gitea {
         made["id"].as_i64().unwrap()
     }
 
+    /// A remark within somebody's review, as the form of a page sends it: whoever may read says which review it is an
+    /// answer to. No route of the interface does that.
+    pub(crate) async fn answer(
+        &self,
+        by: &User,
+        repo: &Repo,
+        number: i64,
+        review: i64,
+        (path, line, text): (&str, u32, &str),
+    ) {
+        let form = |fields: &[(&str, &str)]| {
+            let coded = |text: &str| {
+                let bytes = text.bytes().map(|byte| match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+                    other => format!("%{other:02X}"),
+                });
+                bytes.collect::<String>()
+            };
+            let fields = fields.iter();
+            let fields = fields.map(|(name, value)| format!("{name}={}", coded(value)));
+            fields.collect::<Vec<_>>().join("&")
+        };
+        let send = async |path: &str, cookie: &str, body: String| {
+            let request = self.http.post(format!("{}/{path}", self.url()));
+            let request = request
+                .header("content-type", "application/x-www-form-urlencoded")
+                .header("cookie", cookie);
+            request.body(body).send().await.unwrap()
+        };
+        let login = form(&[("user_name", &by.login), ("password", &by.password)]);
+        let entered = send("user/login", "", login).await;
+        assert_eq!(entered.status(), 303, "the login");
+        // The session is made anew by the login: of two cookies of a name the second counts.
+        let mut cookies = std::collections::BTreeMap::new();
+        for one in entered.headers().get_all("set-cookie") {
+            let pair = one.to_str().unwrap().split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+        let cookies = cookies.iter().filter(|(_, value)| !value.is_empty());
+        let cookies = cookies.map(|(name, value)| format!("{name}={value}"));
+        let cookies = cookies.collect::<Vec<_>>().join("; ");
+        let page = format!("{}/pulls/{number}/files/reviews/comments", repo.name);
+        let answer = form(&[
+            ("origin", "timeline"),
+            ("side", "proposed"),
+            ("single_review", "true"),
+            ("content", text),
+            ("path", path),
+            ("line", &line.to_string()),
+            ("reply", &review.to_string()),
+        ]);
+        // It is made before the page is, and a Gitea without its pages fails at that one. Who asks looks whether it is there.
+        send(&page, &cookies, answer).await;
+    }
+
     /// Merges a pull request with a merge commit, as this account. Tried again while Gitea still looks whether it can.
     pub(crate) async fn merge(&self, by: &User, repo: &Repo, number: i64) {
         let path = format!("repos/{}/pulls/{number}/merge", repo.name);

@@ -102,8 +102,10 @@ impl Reply {
 fn needs(method: &str, route: &str) -> Option<(&'static str, &'static str)> {
     let level = if method == "GET" { "read" } else { "write" };
     let rest = route.strip_prefix("/repos/{owner}/{repo}")?;
-    let permission = if rest.starts_with("/issues") {
+    let permission = if rest.starts_with("/issues") || rest.starts_with("/labels") {
         "issues"
+    } else if rest.starts_with("/branches") {
+        "contents"
     } else if rest.starts_with("/pulls") {
         "pull_requests"
     } else if rest.contains("check-runs") {
@@ -174,6 +176,15 @@ pub(crate) fn answer(
             .and_then(|number: i64| show.world.issues.get(&number));
         if issue
             .parse()
+            .is_ok_and(|number| show.world.was_moved(number))
+        {
+            let mut reply = Reply::refused(301, "Moved Permanently");
+            let at = format!("https://forge.test/repositories/{}/issues/1", REPO + 1);
+            reply.headers.push(("location", at));
+            return reply;
+        }
+        if issue
+            .parse()
             .is_ok_and(|number| show.world.was_deleted(number))
         {
             return Reply::refused(410, "This issue was deleted");
@@ -201,6 +212,7 @@ pub(crate) fn answer(
         ("POST", "/app/installations/{installation_id}/access_tokens") => {
             access_token(show, number("installation_id"), body)
         }
+        ("GET", "/app/hook/config") => show.ok(show.hook()),
         ("GET", "/app/hook/deliveries") => show.ok(show.deliveries()),
         ("POST", "/app/hook/deliveries/{delivery_id}/attempts") => Reply::of(202, json!({})),
         ("GET", "/installation/repositories") => {
@@ -223,6 +235,24 @@ pub(crate) fn answer(
             collaborators(&show, least)
         }
         ("GET", "/collaborators/{username}/permission") => permission(&show, &parts["username"]),
+        ("GET", "/branches/{branch}") => match show.world.branches.contains_key(&parts["branch"]) {
+            true => show.ok(show.branch(&parts["branch"])),
+            false => Reply::refused(404, "Branch not found"),
+        },
+        ("GET", "/rules/branches/{branch}") => {
+            let rules = show.world.rules.iter();
+            let rule = |kind: &&str| {
+                show.description
+                    .like("repository-rule-detailed", json!({ "type": kind }))
+            };
+            show.ok(rules.map(rule).collect())
+        }
+        ("GET", "/labels/{name}") => match show.world.labels.contains(&parts["name"]) {
+            true => show.ok(show
+                .description
+                .like("label", json!({ "name": parts["name"] }))),
+            false => Reply::refused(404, "Not Found"),
+        },
         ("GET", "/issues") => show.ok(show.issues(&given)),
         ("GET", "/issues/{issue_number}") => show.ok(show.issue(number("issue_number"))),
         ("GET", "/issues/{issue_number}/labels") => show.ok(show.labels(number("issue_number"))),
@@ -1092,6 +1122,24 @@ impl Show<'_> {
         let mut fields = json!({ "id": one.id, "creator": self.simple(&one.by) });
         super::description::lay_over(&mut fields, one.fields.clone());
         self.description.like("status", fields)
+    }
+
+    fn branch(&self, name: &str) -> Value {
+        let protected = self.world.protected && name == "main";
+        let fields = json!({
+            "name": name, "protected": protected, "commit": { "sha": self.world.branches[name].as_str() },
+        });
+        self.description.like("branch-with-protection", fields)
+    }
+
+    /// Without a webhook, GitHub describes none of its fields as there.
+    fn hook(&self) -> Value {
+        match &self.world.hook {
+            Some((url, _)) => json!({
+                "url": url, "content_type": "json", "insecure_ssl": "0", "secret": "********",
+            }),
+            None => json!({}),
+        }
     }
 
     fn deliveries(&self) -> Value {

@@ -164,12 +164,19 @@ pub(crate) struct World {
     pub(crate) archived: bool,
     /// Drafts cost money in some repositories.
     pub(crate) drafts: bool,
+    /// Labels that the repository has, whatever carries them.
+    pub(crate) labels: BTreeSet<String>,
+    /// Whether the default branch is protected in the old way.
+    pub(crate) protected: bool,
+    /// Rules of the default branch, by type.
+    pub(crate) rules: Vec<&'static str>,
     pub(crate) users: BTreeMap<String, User>,
     pub(crate) permissions: BTreeMap<String, String>,
     pub(crate) suspended: bool,
     pub(crate) grants: HashMap<String, Grant>,
     pub(crate) issues: BTreeMap<i64, Thread>,
     deleted: BTreeSet<i64>,
+    moved: BTreeSet<i64>,
     pub(crate) comments: Vec<Comment>,
     pub(crate) runs: Vec<Run>,
     pub(crate) statuses: Vec<Status>,
@@ -203,12 +210,16 @@ impl World {
             old_names: Vec::new(),
             archived: false,
             drafts: true,
+            labels: BTreeSet::from(["agent".to_owned()]),
+            protected: false,
+            rules: Vec::new(),
             users: BTreeMap::new(),
             permissions: BTreeMap::new(),
             suspended: false,
             grants: HashMap::new(),
             issues: BTreeMap::new(),
             deleted: BTreeSet::new(),
+            moved: BTreeSet::new(),
             comments: Vec::new(),
             runs: Vec::new(),
             statuses: Vec::new(),
@@ -366,6 +377,17 @@ impl World {
         self.issues.remove(&number);
         self.deleted.insert(number);
         self.comments.retain(|one| one.issue != number);
+    }
+
+    /// To a repository that is not ours: it goes with its comments, and GitHub points at where it is now.
+    pub(crate) fn transfer(&mut self, number: i64, who: &str) {
+        self.tell_of(number, "issues", "transferred", who, Value::Null);
+        self.delete_issue(number);
+        self.moved.insert(number);
+    }
+
+    pub(crate) fn was_moved(&self, number: i64) -> bool {
+        self.moved.contains(&number)
     }
 
     pub(crate) fn was_deleted(&self, number: i64) -> bool {

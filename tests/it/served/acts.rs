@@ -73,8 +73,11 @@ async fn a_look_before_the_label_s_own_delivery_waits_for_it() {
     gitea.label(owner, repo, issue, &["agent"]).await;
     // The label is there; of what was delivered only its proof is still under way.
     let opened = world.told("opened", issue, &eve).await;
+    let later = gitea.issue(owner, repo, "Another", "Nothing to do.").await;
     world.deliver("issues", &opened).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // What came later, of an issue that is later in line, was looked at after it.
+    world.has_looked(later).await;
+    assert_eq!(world.tasks_of(issue), [""; 0], "proposed too early");
     assert_eq!(world.stage(issue).await, "", "proposed too early");
     let labelled = world.told("label_updated", issue, owner).await;
     world.deliver("issue_label", &labelled).await;

@@ -67,8 +67,7 @@ async fn a_file_with_mistakes_is_told_once_with_line_and_column_and_a_missing_on
     world
         .until("it is told", 30, async || !notes(issue).await.is_empty())
         .await;
-    gitea.comment(owner, repo, issue, "what?").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.has_looked(issue).await;
     let told = notes(issue).await;
     assert_eq!(told.len(), 1, "once");
     for words in [
@@ -285,7 +284,15 @@ async fn a_stranger_s_flood_of_labelled_issues_shows_five_and_the_rest_is_only_i
     world
         .until("five are shown", 30, async || shown().await.len() == 5)
         .await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // All of them were looked at, and nothing is still to be shown.
+    world
+        .until("all were looked at", 60, async || {
+            let listed = world.prentice(&["tasks", "list", "--json"]);
+            let listed: Value = serde_json::from_str(&listed).unwrap();
+            listed["tasks"].as_array().unwrap().len() == issues.len()
+        })
+        .await;
+    world.is_settled().await;
     let shown = shown().await;
     assert_eq!(shown.len(), 5);
     // One that is not shown is there for whoever may accept it.
@@ -342,7 +349,9 @@ async fn a_stranger_causes_no_write_but_one_reaction_to_a_comment_and_one_reply_
             reactions().await.len() >= 5
         })
         .await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    for on in [issue, pull, plain] {
+        world.has_looked(on).await;
+    }
     let all = reactions().await;
     assert_eq!(all.len(), 5, "{all:?}");
     for word in all {

@@ -1,7 +1,9 @@
 //! `prentice serve` on the fake GitHub, as an App and with a token: what it sends and what it is answered is held to
 //! GitHub's published description, which fails the test at its end.
 
+mod doctor;
 mod faults;
+mod moved;
 mod roads;
 
 use super::*;
@@ -34,7 +36,11 @@ impl Hub {
 
     /// As `new`, not served yet. `dana` owns it, `lee` may write.
     pub(super) async fn quiet(app: bool, hears: Hears) -> Option<Self> {
-        let fake = Fake::public().await?;
+        Some(Self::on(Fake::public().await?, app, hears))
+    }
+
+    /// As `quiet`, on this one.
+    fn on(fake: Fake, app: bool, hears: Hears) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -75,7 +81,7 @@ impl Hub {
                 world.hook = Some((url, SECRET.to_owned()));
             }
         }
-        Some(hub)
+        hub
     }
 
     fn people(&self) -> PathBuf {
@@ -113,8 +119,8 @@ impl Hub {
         (number, head)
     }
 
-    /// Starts the server; it is there when this returns.
-    pub(super) async fn serve(&mut self, agent: &str) {
+    /// Writes the server file.
+    fn configure(&self, agent: &str) {
         let (port, base, poll) = (self.port, self.fake.base(), self.poll);
         let app = match self.app {
             true => format!("app_id = {APP}\n"),
@@ -127,6 +133,11 @@ impl Hub {
         );
         let file = self.folder.path().join("server.toml");
         std::fs::write(&file, config).unwrap();
+    }
+
+    /// Starts the server; it is there when this returns.
+    pub(super) async fn serve(&mut self, agent: &str) {
+        self.configure(agent);
         let log = std::fs::File::options()
             .create(true)
             .append(true)

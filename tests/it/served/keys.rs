@@ -71,7 +71,7 @@ async fn without_progress_only_what_waits_for_a_person_is_told() {
             labels.contains(&"agent:running".to_owned())
         })
         .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.has_looked(issue).await;
     assert_eq!(world.by_bot(issue, "").await, [""; 0]);
     world
         .gitea
@@ -156,6 +156,51 @@ async fn commits_are_signed_where_the_server_wants_it_and_by_our_account() {
         pull.as_str().unwrap().contains("`Co-authored-by`"),
         "{pull}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_but_workflows_changed_the_patch_is_told_and_nothing_is_published() {
+    let keys = Keys {
+        agent: "brief=$(cat); mkdir -p .gitea/workflows; case $brief in \
+                *pipeline*) echo 'on: push' > .gitea/workflows/new.yml ;; *) echo 42 > answer.txt ;; esac",
+        ..Keys::default()
+    };
+    let name = "where_nothing_but_workflows_changed";
+    let Some(world) = World::with(name, Hears::Hooks, keys).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let told = async |issue: i64| {
+        world.is_at(issue, "failed").await;
+        let status = world.status_text(issue).await;
+        for words in [
+            "Class: scope. The agent changed nothing but workflow files",
+            "+++ b/.gitea/workflows/new.yml",
+            "+on: push",
+            "apply it (`git apply`) with an account that may change workflows",
+        ] {
+            assert!(status.contains(words), "{words}\n{status}");
+        }
+    };
+    let issue = gitea.issue(owner, repo, "The pipeline", ISSUE).await;
+    gitea.label(owner, repo, issue, &["agent"]).await;
+    told(issue).await;
+    assert_eq!(world.pulls().await.len(), 0);
+    // In a round of a pull request too, which stays as it was.
+    let (issue, pull) = world.in_review().await;
+    let head = world.head(pull).await;
+    gitea
+        .review(
+            owner,
+            repo,
+            pull,
+            "REQUEST_CHANGES",
+            "Now the pipeline.",
+            &[],
+        )
+        .await;
+    told(issue).await;
+    assert_eq!(world.head(pull).await, head);
 }
 
 #[tokio::test(flavor = "multi_thread")]

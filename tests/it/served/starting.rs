@@ -248,7 +248,8 @@ async fn trusted_comments_are_part_of_the_brief_and_others_are_counted() {
         "{body}"
     );
     // It is no edit of the issue.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.has_looked(issue).await;
+    world.is_settled().await;
     let status = world.status_text(issue).await;
     assert!(!status.contains("issue text changed"), "{status}");
 }
@@ -313,8 +314,8 @@ async fn a_withdrawal_is_an_entry_by_a_permitted_person_and_never_absence() {
     gitea
         .does(&owner.token, Method::DELETE, &path, Value::Null)
         .await;
-    gitea.comment(owner, repo, issue, "gone").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.has_looked(issue).await;
+    assert_eq!(world.tasks_of(issue), ["running"]);
     assert_eq!(world.stage(issue).await, "running");
 }
 

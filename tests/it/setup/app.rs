@@ -136,7 +136,6 @@ async fn an_app_is_made_by_a_person_at_a_page_that_only_the_terminal_names() {
     pull_requests: write, to open pull requests and ask for reviews
     contents: write, to fetch the code, and to push branches of its own
     checks: write, to show evidence on commits
-    statuses: write, to show evidence where check runs are not shown
     metadata: read, to see who may do what
     ");
     let action = plain(between(&page, "action=\"", "\""));
@@ -169,8 +168,7 @@ async fn an_app_is_made_by_a_person_at_a_page_that_only_the_terminal_names() {
         "contents": "write",
         "issues": "write",
         "metadata": "read",
-        "pull_requests": "write",
-        "statuses": "write"
+        "pull_requests": "write"
       },
       "hook_attributes": {
         "active": true,
@@ -206,6 +204,7 @@ async fn an_app_is_made_by_a_person_at_a_page_that_only_the_terminal_names() {
     let mut out = String::new();
     std::io::Read::read_to_string(setup.child.stdout.as_mut().unwrap(), &mut out).unwrap();
     let out = out.replace(&setup.folder.path().display().to_string(), "/etc/prentice");
+    let out = out.replace(&fake.web(), "https://hub.example.org");
     insta::assert_snapshot!(out, @"
     made     GitHub App prentice-test (https://forge.test/apps/prentice-test)
     made     /etc/prentice/main-private-key.pem
@@ -213,6 +212,7 @@ async fn an_app_is_made_by_a_person_at_a_page_that_only_the_terminal_names() {
     made     /etc/prentice/server.toml
     note     no agent is named, so this server is a referee only; --agent-cmd names one
     note     install the App on acme/widget at https://forge.test/apps/prentice-test/installations/new
+    note     make the label `agent`, which asks for a task, at https://hub.example.org/acme/widget/labels; the server makes those of stages (`agent:queued` and so on) when it first sets them
     next
       export PRENTICE_FORGE_MAIN_PRIVATE_KEY_FILE=/etc/prentice/main-private-key.pem
       export PRENTICE_FORGE_MAIN_WEBHOOK_SECRET_FILE=/etc/prentice/main-webhook-secret
@@ -265,4 +265,55 @@ async fn a_code_that_github_does_not_take_keeps_nothing() {
     let said: Vec<String> = setup.said.by_ref().map_while(Result::ok).collect();
     insta::assert_snapshot!(said.join("\n"), @"error: GitHub: the code that GitHub gave was refused as invalid: it was used already, or an hour is over; begin again");
     assert_eq!(std::fs::read_dir(setup.folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_flag_of_the_other_forge_is_refused_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |words: &[&str]| {
+        let mut command = Command::new(crate::sandbox::helper());
+        command.args([
+            "--config",
+            "server.toml",
+            "setup",
+            "--no-input",
+            "--repo",
+            "acme/widget",
+        ]);
+        // A secret that nobody would read is not read either.
+        let done = command
+            .args(words)
+            .env_clear()
+            .env("HOME", folder.path())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        format!("{} {}", done.status.code().unwrap(), super::words(&done))
+    };
+    let gitea = ["--forge", "gitea", "--url", "https://git.example.org"];
+    let mut all = String::new();
+    for (forge, flags) in [
+        (
+            &["--forge", "github"][..],
+            &["--admin-token-file", "missing"][..],
+        ),
+        (&["--forge", "github"], &["--bot-token-file", "missing"]),
+        (
+            &["--forge", "github"],
+            &["--bot-token-file", "-", "--new-secret"],
+        ),
+        (&gitea, &["--org", "acme"]),
+        (&gitea, &["--org", "acme", "--page-port", "9000"]),
+    ] {
+        all.push_str(&said(&[forge, flags].concat()));
+    }
+    insta::assert_snapshot!(all, @"
+    2 error: --admin-token-file cannot be used with --forge github; an App brings a key and a secret of its own, so leave it out
+    2 error: --bot-token-file cannot be used with --forge github; an App brings a key and a secret of its own, so leave it out
+    2 error: --bot-token-file, --new-secret cannot be used with --forge github; an App brings a key and a secret of its own, so leave it out
+    2 error: --org cannot be used with --forge gitea; only an App of GitHub takes it, so leave it out
+    2 error: --org, --page-port cannot be used with --forge gitea; only an App of GitHub takes it, so leave it out
+    ");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

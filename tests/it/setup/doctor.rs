@@ -130,9 +130,9 @@ async fn each_right_that_is_missing_is_named_with_the_page_where_it_is_given() {
     fail forge    team/project: the credential lacks write:issue (comments, labels, reactions) → give read:user, write:issue, write:repository at Settings, Applications (https://git.example.org/user/settings/applications)
     warn forge    team/project: bot may not see its webhooks, and no delivery has come yet → press "Test Push Event" at Settings, Webhooks (https://git.example.org/team/project/settings/hooks), or run this with --admin-token-file
     # no read:user
-    fail forge    main: the token may not say whose it is: our own account (403 Forbidden: token does not have at least one of required scope(s), required=[read:user], token scope=read:misc,write:issue,write:repository) → make one with read:user, write:issue and write:repository at Settings, Applications (https://git.example.org/user/settings/applications)
+    fail forge    main: the token may not say whose it is: our own account (403 Forbidden: token does not have at least one of required scope(s), required=[read:user], token scope=read:misc,write:issue,write:repository) → make a new one with read:user, write:issue, write:repository at Settings, Applications (https://git.example.org/user/settings/applications), and put it where the old one is
     # revoked
-    fail forge    main: the credential is not accepted: 401 Unauthorized: invalid username, password or token → make a new one at Settings, Applications (https://git.example.org/user/settings/applications), and put it where the old one is
+    fail forge    main: the credential is not accepted: 401 Unauthorized: invalid username, password or token → make a new one with read:user, write:issue, write:repository at Settings, Applications (https://git.example.org/user/settings/applications), and put it where the old one is
     # reader
     fail forge    team/project: bot may read but not write, so nothing can be published → give it write at Settings, Collaborators (https://git.example.org/team/project/settings/collaboration)
     # administrator

@@ -9,24 +9,10 @@ use crate::domain::ident::Time;
 use crate::domain::policy::Right;
 use crate::domain::settings::ChecksFrom;
 use crate::domain::text;
-use crate::forge::{self, About, Grant, HookSeen, Reach, Repository};
+use crate::forge::{self, About, Grant, Reach, Repository, Wanted};
 
 /// A forge whose clock is further from ours gives and refuses tokens at the wrong time.
 const SKEW_SECS: u64 = 60;
-
-/// What became of a test delivery.
-pub(super) enum Tested {
-    /// There was none: nobody was there to take it.
-    Not,
-    /// The forge would not send one.
-    Refused(String),
-    /// Its signature was right.
-    Arrived,
-    /// Its signature was wrong.
-    Wrong,
-    /// Nothing came.
-    Lost,
-}
 
 /// `main/team/thing/hook`.
 pub(super) fn named(asked: &Asked<'_>, repository: &Repository, what: &str) -> String {
@@ -45,23 +31,29 @@ pub(super) fn answers(forge: &ForgeSettings, about: &About) -> Line {
     Line::ok(GROUP, format!("{}/account", forge.name), text)
 }
 
-pub(super) fn no_answer(forge: &ForgeSettings, why: &forge::Error) -> Line {
+/// A forge that does not say who we are: `wanted` would do.
+pub(super) fn no_answer(forge: &ForgeSettings, why: &forge::Error, wanted: &Wanted) -> Line {
     let name = format!("{}/account", forge.name);
-    let pages = match forge.kind {
-        ForgeKind::Gitea => format!(
-            "Settings, Applications ({}/user/settings/applications)",
-            forge.base_url
+    let make = match is_app(forge) {
+        // What an App may do is no matter of its key.
+        true => format!(
+            "make a new key at {}, put it where the old one is, and compare `app_id`",
+            wanted.place
         ),
-        ForgeKind::GitHub => "the settings of the token or App".to_owned(),
+        false => format!(
+            "make a new one with {} at {}, and put it where the old one is",
+            wanted.needs.join(", "),
+            wanted.place
+        ),
     };
     let (text, fix) = match why {
         forge::Error::Auth { why } => (
             format!("{}: the credential is not accepted: {why}", forge.name),
-            format!("make a new one at {pages}, and put it where the old one is"),
+            make,
         ),
         forge::Error::NotPermitted { what, .. } => (
             format!("{}: the token may not say whose it is: {what}", forge.name),
-            format!("make one with read:user, write:issue and write:repository at {pages}"),
+            make,
         ),
         other => {
             let said = Said::lower(&other.to_string());
@@ -70,6 +62,11 @@ pub(super) fn no_answer(forge: &ForgeSettings, why: &forge::Error) -> Line {
         }
     };
     Line::fail(GROUP, name, text, fix)
+}
+
+/// Whether we are an App there, and no account.
+pub(super) fn is_app(forge: &ForgeSettings) -> bool {
+    forge.kind == ForgeKind::GitHub && forge.app_id != 0
 }
 
 pub(super) fn clock(forge: &ForgeSettings, there: Time, here: Time) -> Line {
@@ -104,19 +101,21 @@ pub(super) fn nothing_there(asked: &Asked<'_>, wanted: &str) -> Line {
         "{wanted}: there is none that {} can see, so it is not served",
         asked.login
     );
-    let page = match asked.forge.kind {
-        ForgeKind::Gitea if !wanted.ends_with("/*") => {
-            format!(
-                "its Settings, Collaborators ({}/{wanted}/settings/collaboration)",
-                asked.forge.base_url
-            )
-        }
-        _ => "its settings".to_owned(),
+    let fix = match (is_app(asked.forge), wanted.strip_suffix("/*")) {
+        (true, _) => format!(
+            "compare the name; the App has to be installed on it, at {}",
+            asked.examine.access(wanted, None)
+        ),
+        (false, None) => format!(
+            "compare the name; a private one needs {} as a collaborator who may write, at its {}",
+            asked.login,
+            asked.examine.access(wanted, None)
+        ),
+        (false, Some(owner)) => format!(
+            "compare the name; private ones of {owner} need {} as a collaborator who may write",
+            asked.login
+        ),
     };
-    let fix = format!(
-        "compare the name; a private one needs {} as a collaborator who may write, at {page}",
-        asked.login
-    );
     Line::fail(
         GROUP,
         format!("{}/{wanted}/served", asked.forge.name),
@@ -152,11 +151,10 @@ pub(super) fn served(asked: &Asked<'_>, repository: &Repository) -> Line {
         &repository.name,
         &asked.login,
     );
-    let page = |path: &str| format!("{}/{repo}/settings{path}", asked.forge.base_url);
     if repository.archived {
         let fix = format!(
-            "unarchive it at its Settings ({}), or take it out of `[[forge]] repos`",
-            page("")
+            "unarchive it at its Settings ({}/settings), or take it out of `[[forge]] repos`",
+            repository.page
         );
         return Line::fail(
             GROUP,
@@ -165,10 +163,11 @@ pub(super) fn served(asked: &Asked<'_>, repository: &Repository) -> Line {
             fix,
         );
     }
-    let give = format!(
-        "give it write at Settings, Collaborators ({})",
-        page("/collaboration")
-    );
+    let place = asked.examine.access(repo, Some(&repository.page));
+    let give = match is_app(asked.forge) {
+        true => accepted(&format!("give it contents: write at {place}")),
+        false => format!("give it write at {place}"),
+    };
     match repository.ours {
         Some(Right::Write | Right::Maintain) => {
             Line::ok(GROUP, name, format!("{repo}: served; {login} may write"))
@@ -176,10 +175,7 @@ pub(super) fn served(asked: &Asked<'_>, repository: &Repository) -> Line {
         Some(Right::Admin) => {
             let text =
                 format!("{repo}: served; {login} administers it, which is more than is needed");
-            let fix = format!(
-                "an account of its own with write is enough: Settings, Collaborators ({})",
-                page("/collaboration")
-            );
+            let fix = format!("an account of its own with write is enough: {place}");
             Line::warn(GROUP, name, text, fix)
         }
         Some(Right::None | Right::Read | Right::Triage) => {
@@ -206,8 +202,19 @@ pub(super) fn granted(asked: &Asked<'_>, repository: &Repository, grants: &[Gran
         words.join(", ")
     };
     if let Some(first) = of(Some(false)).next() {
-        let names: Vec<&str> = grants.iter().map(|one| one.name).collect();
-        let fix = format!("give {} at {}", names.join(", "), first.place);
+        let names = |all: Vec<&Grant>| {
+            let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+            names.join(", ")
+        };
+        let fix = match is_app(asked.forge) {
+            true => accepted(&format!(
+                "give {} at {}",
+                names(of(Some(false)).collect()),
+                first.place
+            )),
+            // A token is not changed, but made anew with everything.
+            false => format!("give {} at {}", names(grants.iter().collect()), first.place),
+        };
         return Line::fail(
             GROUP,
             name,
@@ -222,12 +229,17 @@ pub(super) fn granted(asked: &Asked<'_>, repository: &Repository, grants: &[Gran
         );
         return Line::warn(GROUP, name, text, format!("look at {}", first.place));
     }
-    let names: Vec<&str> = grants.iter().map(|one| one.name).collect();
+    let names: Vec<&str> = grants.iter().map(|one| one.name.as_str()).collect();
     Line::ok(
         GROUP,
         name,
         format!("{repo}: the credential has {}", names.join(", ")),
     )
+}
+
+/// A wider permission of an App waits for those who installed it.
+fn accepted(give: &str) -> String {
+    format!("{give}, then accept it where the App is installed")
 }
 
 pub(super) fn file(
@@ -305,10 +317,11 @@ pub(super) fn labelled(
     match there {
         true => Line::ok(GROUP, name, format!("{repo}: the label `{label}` is there")),
         false => {
-            let fix = format!(
-                "make it at Issues, Labels ({}/labels), or run `prentice setup`",
-                repository.page
-            );
+            let make = format!("make it at Issues, Labels ({}/labels)", repository.page);
+            let fix = match asked.forge.kind {
+                ForgeKind::Gitea => format!("{make}, or run `prentice setup`"),
+                ForgeKind::GitHub => make,
+            };
             Line::warn(
                 GROUP,
                 name,
@@ -351,129 +364,6 @@ pub(super) fn reaches(asked: &Asked<'_>, repository: &Repository, reach: &Reach)
             };
             Line::warn(GROUP, name, text, fix)
         }
-    }
-}
-
-pub(super) fn hooked(
-    asked: &Asked<'_>,
-    repository: &Repository,
-    (seen, tested): (HookSeen, Tested),
-    last: Option<(Time, Time)>,
-    listen: &str,
-) -> Line {
-    let (name, repo) = (named(asked, repository, "hook"), &repository.name);
-    let last = last.map(|(at, now)| {
-        let ago = u64::try_from(now.0 - at.0).unwrap_or(0);
-        format!(
-            "the last delivery of this forge came {} ago",
-            text::duration(ago)
-        )
-    });
-    match seen {
-        HookSeen::Hidden { place } => {
-            let text = format!("{repo}: {} may not see its webhooks", asked.login);
-            match last {
-                Some(last) => Line::ok(GROUP, name, format!("{text}; {last}")),
-                None => {
-                    let fix = format!(
-                        "press \"Test Push Event\" at {place}, or run this with --admin-token-file"
-                    );
-                    Line::warn(
-                        GROUP,
-                        name,
-                        format!("{text}, and no delivery has come yet"),
-                        fix,
-                    )
-                }
-            }
-        }
-        HookSeen::Missing { place } => {
-            let text = format!("{repo}: no webhook sends to /hooks/{}", asked.forge.name);
-            let fix = format!("`prentice setup` makes it, or make it at {place}");
-            // Who is asked anyway learns of everything, only later.
-            match asked.forge.poll_secs {
-                0 => Line::fail(GROUP, name, text, fix),
-                _ => Line::warn(GROUP, name, text, fix),
-            }
-        }
-        HookSeen::There {
-            faults, place, url, ..
-        } if !faults.is_empty() => {
-            let text = format!(
-                "{repo}: the webhook to {url} is set wrong: {}",
-                faults.join("; ")
-            );
-            Line::fail(
-                GROUP,
-                name,
-                text,
-                format!("`prentice setup` mends it, or do it at {place}"),
-            )
-        }
-        HookSeen::There {
-            url,
-            place,
-            deliveries,
-            ..
-        } => match tested {
-            Tested::Arrived => Line::ok(
-                GROUP,
-                name,
-                format!("{repo}: a test delivery to {url} arrived, rightly signed"),
-            ),
-            Tested::Wrong => Line::fail(
-                GROUP,
-                name,
-                format!("{repo}: a test delivery to {url} arrived with a wrong signature"),
-                format!(
-                    "run `prentice setup` with --new-secret, or put the same secret at {place} and into our variable"
-                ),
-            ),
-            Tested::Lost => Line::fail(
-                GROUP,
-                name,
-                format!(
-                    "{repo}: a test delivery to {url} did not arrive within {} s",
-                    super::DELIVERY.as_secs()
-                ),
-                format!(
-                    "what became of it is told at {place}; Gitea sends to its own network only what `[webhook] ALLOWED_HOST_LIST` names"
-                ),
-            ),
-            Tested::Refused(why) => Line::warn(
-                GROUP,
-                name,
-                format!("{repo}: the webhook to {url} could not be tested: {why}"),
-                format!("test it at {place}"),
-            ),
-            Tested::Not => match deliveries {
-                Some(told) if told.newest_failed => Line::fail(
-                    GROUP,
-                    name,
-                    format!(
-                        "{repo}: the last delivery to {url} failed ({} of the last {})",
-                        told.failed, told.all
-                    ),
-                    format!("why is told at {place}"),
-                ),
-                Some(told) if told.all > 0 => Line::ok(
-                    GROUP,
-                    name,
-                    format!(
-                        "{repo}: the last delivery to {url} arrived ({} of the last {} failed)",
-                        told.failed, told.all
-                    ),
-                ),
-                _ => Line::warn(
-                    GROUP,
-                    name,
-                    format!(
-                        "{repo}: the webhook to {url} was not tested, since nothing answers at {listen}"
-                    ),
-                    "start `prentice serve`, then run this again",
-                ),
-            },
-        },
     }
 }
 
