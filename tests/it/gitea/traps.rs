@@ -453,6 +453,59 @@ async fn a_timeline_goes_on_behind_pages_of_remarks_that_are_not_in_it() {
 }
 
 #[tokio::test]
+async fn a_timeline_tells_each_push_with_its_head_and_comments_are_numbered_with_it() {
+    let desk = desk!("pushes in a timeline on Gitea");
+    let (gitea, repo, dana) = (&desk.gitea, &desk.repo, &desk.dana);
+    let first = desk.branch("feature").await;
+    let number = gitea.pull(&desk.bot, repo, "feature", "Feature").await;
+    // Told a moment after the push; gives the numbers.
+    let tells = async |expected: &[Did]| {
+        let mut did = Vec::new();
+        for _ in 0..200 {
+            let mut entries = desk.talk().timeline(number).await.unwrap();
+            entries.retain(|one| one.what != Did::Closed);
+            did = entries.iter().map(|one| one.what.clone()).collect();
+            if did == expected {
+                return entries.iter().map(|one| one.id).collect::<Vec<i64>>();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{did:#?}\ninstead of\n{expected:#?}");
+    };
+    let pushed = |head: &CommitId, over: bool| Did::Pushed {
+        head: Some(head.clone()),
+        over,
+    };
+    let push = async |path: &str| -> CommitId {
+        let made = gitea.file(dana, repo, "feature", path, "text\n").await;
+        made.parse().unwrap()
+    };
+    tells(&[pushed(&first, false)]).await;
+    let comment = gitea.comment(dana, repo, number, "hello").await;
+    let second = push("two").await;
+    let ids = tells(&[pushed(&first, false), pushed(&second, false)]).await;
+    assert!(ids[0] < comment && comment < ids[1]);
+    // Pushed over: what was told of commits that are gone is taken back, and never the entry that says so.
+    let third = desk.refs.commit("three", "3\n");
+    desk.refs.force("feature", &third);
+    let over = [pushed(&third, false), pushed(&third, true)];
+    assert!(comment < tells(&over).await[0]);
+    // Pushes to a closed one are not told, not even when it is opened again.
+    gitea.close(dana, repo, number).await;
+    push("four").await;
+    gitea.reopen(dana, repo, number).await;
+    let fifth = push("five").await;
+    let [one, two] = over;
+    tells(&[one, two, Did::Reopened, pushed(&fifth, false)]).await;
+    // Retargeted: one push tells them all.
+    gitea.file(dana, repo, "other", "o", "o\n").await;
+    let path = format!("repos/{}/pulls/{number}", repo.name);
+    let change = json!({ "base": "other" });
+    gitea.does(&dana.token, Method::PATCH, &path, change).await;
+    tells(&[Did::Reopened, Did::Retargeted, pushed(&fifth, false)]).await;
+}
+
+#[tokio::test]
 async fn an_administrator_is_told_every_right() {
     let desk = desk!("rights for an administrator on Gitea");
     let gitea = &desk.gitea;
