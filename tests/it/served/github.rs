@@ -2,6 +2,7 @@
 //! GitHub's published description, which fails the test at its end.
 
 mod faults;
+mod hears;
 mod roads;
 
 use super::*;
