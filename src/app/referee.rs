@@ -266,13 +266,8 @@ impl Referee {
         conversation: &dyn Conversation,
         how: Refereeing<'_>,
     ) -> Result<(), forge::Error> {
-        let by_now = self.store.verdict_asker(question).await.ok().flatten();
-        let question = Question {
-            asker: question.asker.clone().or(by_now),
-            ..question.clone()
-        };
         let verdict = Verdict {
-            question: &question,
+            question,
             newest,
             prefix: &self.forges.prefix(&question.repository),
             rules,

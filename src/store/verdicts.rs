@@ -38,8 +38,8 @@ pub struct Begun {
 /// The referee's queue. Each method is one transaction, durable when it returns.
 #[async_trait]
 pub trait Verdicts: Send + Sync {
-    /// Asks; what was asked before about this pull request is forgotten, unless it is the same head and not answered:
-    /// that is answered to whoever asks now.
+    /// Asks; what was asked before about this pull request is forgotten. The same head is judged once more even while it
+    /// is judged: that one may have been told already, and to somebody else.
     async fn ask_verdict(&self, question: Question) -> Result<(), StoreError>;
 
     /// Has a head judged that nobody asked about, at most `per_hour` of them in an hour of the repository: when at the
@@ -60,9 +60,6 @@ pub trait Verdicts: Send + Sync {
     /// Takes the oldest that waits and whose time has come.
     async fn begin_verdict(&self) -> Result<Option<Begun>, StoreError>;
 
-    /// Who asked it, by now: somebody may have while it was judged.
-    async fn verdict_asker(&self, question: &Question) -> Result<Option<String>, StoreError>;
-
     /// Hands one back that could not be judged now, and may be again at `not_before`.
     async fn hand_back_verdict(
         &self,
@@ -82,14 +79,7 @@ const ASK: &str = "insert into verdicts (forge, repository, pull, head, base_bra
      head = excluded.head, base_branch = excluded.base_branch, asker = excluded.asker, \
      unasked = excluded.unasked, not_before = excluded.not_before, \
      asked_at = case when verdicts.state = 'queued' then verdicts.asked_at else excluded.asked_at end, \
-     state = 'queued', attempts = 0, outcome = null \
-     where not (verdicts.state = 'running' and verdicts.head = excluded.head \
-     and verdicts.base_branch = excluded.base_branch)";
-/// Of a question that is judged: what it says is said to whoever asked last.
-const ASKED_AGAIN: &str = "update verdicts set asker = $6, unasked = 0 \
-     where forge = $1 and repository = $2 and pull = $3 and head = $4 and base_branch = $5 and state = 'running'";
-const ASKER: &str = "select asker from verdicts \
-     where forge = $1 and repository = $2 and pull = $3 and head = $4 and base_branch = $5";
+     state = 'queued', attempts = 0, outcome = null";
 const WAITING: &str = "select count(*) from verdicts where state <> 'done'";
 const REQUEUE: &str = "update verdicts set state = 'queued' where state = 'running'";
 const BEGIN: &str = "update verdicts set state = 'running', attempts = attempts + 1 \
@@ -282,17 +272,6 @@ impl Verdicts for Sqlite {
                     {
                         none_behind(c, &question).await?;
                     }
-                    if let Some(asker) = &question.asker {
-                        sqlx::query(ASKED_AGAIN)
-                            .bind(&question.repository.forge)
-                            .bind(question.repository.id)
-                            .bind(question.pull)
-                            .bind(question.head.as_str())
-                            .bind(&question.base_branch)
-                            .bind(asker)
-                            .execute(&mut *c)
-                            .await?;
-                    }
                     ask(c, &question, Time(0)).await
                 })
             })
@@ -375,18 +354,6 @@ impl Verdicts for Sqlite {
             })
             .await?;
         row.map(begun).transpose()
-    }
-
-    async fn verdict_asker(&self, question: &Question) -> Result<Option<String>, StoreError> {
-        let asker: Option<String> = sqlx::query_scalar(ASKER)
-            .bind(&question.repository.forge)
-            .bind(question.repository.id)
-            .bind(question.pull)
-            .bind(question.head.as_str())
-            .bind(&question.base_branch)
-            .fetch_optional(&self.readers)
-            .await?;
-        Ok(asker.filter(|asker| !asker.is_empty()))
     }
 
     async fn hand_back_verdict(

@@ -490,15 +490,31 @@ async fn a_timeline_tells_each_push_with_its_head_and_comments_are_numbered_with
     desk.refs.force("feature", &third);
     let over = [pushed(&third, false), pushed(&third, true)];
     assert!(comment < tells(&over).await[0]);
-    // Pushes to a closed one are not told, not even when it is opened again.
+    // Pushes to a closed one are not told, not even when it is opened again. That of the same branch which is open
+    // says when the push was looked at.
+    gitea.file(dana, repo, "other", "o", "o\n").await;
+    let pulls = format!("repos/{}/pulls", repo.name);
+    let new = json!({ "head": "feature", "base": "other", "title": "Another" });
+    let another = gitea.does(&dana.token, Method::POST, &pulls, new).await;
+    let another = another["number"].as_i64().unwrap();
     gitea.close(dana, repo, number).await;
-    push("four").await;
+    let fourth = push("four").await;
+    let mut looked_at = false;
+    for _ in 0..200 {
+        let entries = desk.talk().timeline(another).await.unwrap();
+        looked_at = entries.iter().any(|one| one.what == pushed(&fourth, false));
+        if looked_at {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(looked_at, "the push was not told");
+    gitea.close(dana, repo, another).await;
     gitea.reopen(dana, repo, number).await;
     let fifth = push("five").await;
     let [one, two] = over;
     tells(&[one, two, Did::Reopened, pushed(&fifth, false)]).await;
     // Retargeted: one push tells them all.
-    gitea.file(dana, repo, "other", "o", "o\n").await;
     let path = format!("repos/{}/pulls/{number}", repo.name);
     let change = json!({ "base": "other" });
     gitea.does(&dana.token, Method::PATCH, &path, change).await;

@@ -136,7 +136,7 @@ fn layers_of_a_killed_verify_go_with_the_next_start_and_those_of_a_living_one_st
     killed();
     road.prentice(&["verify", "--repo", "repo", "--verify", "true"])
         .ends(0);
-    assert_eq!(layers(), [its.clone()]);
+    assert_eq!(layers(), std::slice::from_ref(its));
     let dead = killed();
     road.run(FIX).ends(0);
     assert!(!layers().contains(&dead), "{:?}", layers());

@@ -47,6 +47,10 @@ async fn a_delivery_of_a_repository_that_is_still_to_be_listed_waits_for_the_lis
     // Seen at the start, and not served; as if it came into our reach later.
     hub.fake.world().archived = true;
     hub.serve(AGENT).await;
+    hub.until("the first sweep is over", 20, async || {
+        hub.fake.world().count("GET", "/app/hook/deliveries") > 0
+    })
+    .await;
     hub.fake.world().archived = false;
     not_listed(&hub, 0, 1);
     let added = json!({ "action": "added", "sender": { "login": "dana" } });
