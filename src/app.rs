@@ -18,6 +18,7 @@ mod prepare;
 mod referee;
 mod remote;
 mod request;
+mod scratch;
 mod serve;
 mod served;
 pub mod setup;

@@ -10,12 +10,13 @@
 //! - Nothing here moves a task: events go into the inbox, and `decide` answers.
 
 mod comments;
+mod heads;
 mod pulls;
 mod referee;
 mod start;
 mod words;
 
-pub(crate) use referee::show_verdict;
+pub(crate) use referee::{Verdict, show_verdict};
 
 use std::sync::Arc;
 use std::time::Duration;

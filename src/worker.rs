@@ -41,6 +41,8 @@ use crate::store::{
 const MAX_ATTEMPTS: u32 = 3;
 /// Waits between tries of a job that broke, or that the forge did not answer.
 const BACK_OFF_SECS: [u64; 4] = [2, 10, 30, store::MAX_BACK_OFF_SECS];
+/// Wait before a forge that is away is tried again.
+const AWAY_SECS: u64 = 30;
 
 /// What the world of one task is made of; `app` builds it.
 #[async_trait]
@@ -386,6 +388,12 @@ impl Worker {
                     tracing::warn!(%error, "a job could not be handed back");
                 }
                 Err(WorkerError::Host(why))
+            }
+            Err(Trouble::Away(why)) => {
+                let forge = &record.task.issue.forge;
+                tracing::warn!(forge, task = %claim.task, why, "a forge is away; its tasks wait");
+                let at = self.clock.now().plus_secs(AWAY_SECS);
+                self.answered(self.store.release(claim, at, why, false).await)
             }
             Err(Trouble::Later {
                 why,

@@ -9,7 +9,7 @@ use super::connect::{hide, service};
 use super::credential::read_credential;
 use super::local::bench;
 use super::prepare::governing;
-use super::referee::{Trouble, check, fetch_pull};
+use super::referee::{Fetched, Trouble, check, fetch_pull};
 use super::remote::{RemoteRefs, remote};
 use super::{App, AppError, Refereed, Said};
 use crate::config::{self, Credentials, ForgeKind, ForgeSettings};
@@ -18,7 +18,7 @@ use crate::domain::settings::ChecksFrom;
 use crate::domain::task::{IssueRef, Stage, Task};
 use crate::forge::{self, Conversation, PullRequest, Repository, Service, Stands};
 use crate::git::Mirror;
-use crate::intake::show_verdict;
+use crate::intake::{Verdict, show_verdict};
 use crate::run::REPOSITORY_INSIDE;
 use crate::sandbox::toolchains;
 use crate::store::{Question, RepositoryKey};
@@ -208,7 +208,7 @@ impl App {
         let fetched = fetched
             .await
             .map_err(|why| AppError::Internal(Said::plain(why.to_string())))?;
-        let (rules, base) = fetched.map_err(|trouble| match trouble {
+        let Fetched { rules, base, .. } = fetched.map_err(|trouble| match trouble {
             Trouble::Later(why) => AppError::Host(Said::lower(&why)),
             Trouble::Never(why) => AppError::NotFound(Said::lower(&why)),
         })?;
@@ -274,7 +274,12 @@ impl App {
             result: &judged.result,
             failure,
         };
-        let asked = (&question, prefix, file);
+        let asked = Verdict {
+            question: &question,
+            newest: None,
+            prefix,
+            rules: file,
+        };
         let conversation = place.conversation.as_ref();
         let shown = show_verdict(self.store.as_ref(), asked, conversation, how).await;
         shown.map_err(|why| told(&why))?;

@@ -205,7 +205,9 @@ impl AppError {
             forge::Error::Auth { .. } | forge::Error::NotPermitted { .. } => Self::Auth(said),
             forge::Error::Gone { .. } => Self::NotFound(said),
             forge::Error::Invalid { .. } | forge::Error::Conflict { .. } => Self::Usage(said),
-            forge::Error::Retry { .. } | forge::Error::Unavailable { .. } => Self::Host(said),
+            forge::Error::Retry { .. }
+            | forge::Error::Away { .. }
+            | forge::Error::Unavailable { .. } => Self::Host(said),
         }
     }
 }

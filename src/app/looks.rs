@@ -177,6 +177,7 @@ fn most_tries(why: &Trouble) -> u32 {
         ) => LASTING_TRIES,
         Trouble::Forge(
             forge::Error::Retry { .. }
+            | forge::Error::Away { .. }
             | forge::Error::Auth { .. }
             | forge::Error::Unavailable { .. },
         )

@@ -17,7 +17,7 @@ use crate::domain::report::{self, CheckReport, CheckState, Refereeing};
 use crate::domain::settings::ChecksFrom;
 use crate::forge::{self, Conversation, Repository, Service};
 use crate::git::{Mirror, Remote, Want};
-use crate::intake::show_verdict;
+use crate::intake::{Verdict, show_verdict};
 use crate::run::{Halt, RunError};
 use crate::store::{Begun, Clock, Question, Steps, Store};
 
@@ -27,8 +27,8 @@ const MOST_ATTEMPTS: u32 = 3;
 /// Longest wait without a look at what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// How long to wait after trouble before the next question.
-const AFTER_TROUBLE: Duration = Duration::from_secs(20);
+/// How long a question waits after trouble; others go on, since it may be that of one forge.
+const AFTER_TROUBLE_SECS: u64 = 20;
 
 /// Works on the referee's questions.
 pub(super) struct Referee {
@@ -52,9 +52,9 @@ pub(super) enum Trouble {
 impl From<forge::Error> for Trouble {
     fn from(error: forge::Error) -> Self {
         match error {
-            forge::Error::Retry { .. } | forge::Error::Unavailable { .. } => {
-                Self::Later(error.to_string())
-            }
+            forge::Error::Retry { .. }
+            | forge::Error::Away { .. }
+            | forge::Error::Unavailable { .. } => Self::Later(error.to_string()),
             other => Self::Never(other.to_string()),
         }
     }
@@ -111,10 +111,14 @@ impl Referee {
             Ok(()) => return,
             Err(Trouble::Later(why)) if begun.attempts < MOST_ATTEMPTS || stop.is_cancelled() => {
                 tracing::warn!(pull = question.pull, %why, "the referee tries again");
-                if let Err(why) = self.store.hand_back_verdict(question).await {
+                // The next start of a server that was stopped goes on at once.
+                let at = match stop.is_cancelled() {
+                    true => self.clock.now(),
+                    false => self.clock.now().plus_secs(AFTER_TROUBLE_SECS),
+                };
+                if let Err(why) = self.store.hand_back_verdict(question, at).await {
                     tracing::error!(%why, "a question was not handed back");
                 }
-                let _ = tokio::time::timeout(AFTER_TROUBLE, stop.cancelled()).await;
                 return;
             }
             Err(Trouble::Later(why) | Trouble::Never(why)) => why,
@@ -122,7 +126,8 @@ impl Referee {
         tracing::warn!(pull = question.pull, %why, "the referee gives up");
         if let Some((conversation, _, _)) = self.place(question) {
             let how = Refereeing::Broken { why: &why };
-            if let Err(error) = self.show(question, conversation.as_ref(), how, None).await {
+            let shown = self.show(question, (None, None), conversation.as_ref(), how);
+            if let Err(error) = shown.await {
                 tracing::warn!(pull = question.pull, %error, "it could not be told");
             }
             let check = check(&question.head, CheckState::Neutral, "could not be judged");
@@ -146,7 +151,7 @@ impl Referee {
             .ok_or_else(|| Trouble::Never("the repository is not served any more".to_owned()))?;
         let since = self.clock.now();
         let how = Refereeing::Running { since };
-        self.show(question, conversation.as_ref(), how, None)
+        self.show(question, (None, None), conversation.as_ref(), how)
             .await?;
         let pending = check(&question.head, CheckState::Pending, "the checks run");
         conversation.set_check(&pending, None).await?;
@@ -156,8 +161,11 @@ impl Referee {
             .mirror_of(&question.repository.forge, repository.id);
         let mirror = mirror.map_err(|why| Trouble::Later(why.to_string()))?;
         let remote = remote(service.as_ref(), &repository).await?;
-        let fetched = self.fetch(question, &repository, &mirror, remote).await?;
-        let (rules, base) = fetched;
+        let Fetched {
+            rules,
+            base,
+            newest,
+        } = self.fetch(question, &repository, &mirror, remote).await?;
         let prepared = self.rules(&mirror, &rules).await?;
         if prepared.settings.checks_from == ChecksFrom::Nowhere {
             return Err(Trouble::Never(
@@ -198,7 +206,8 @@ impl Referee {
             failure,
         };
         let file = prepared.settings.file.as_deref();
-        self.show(question, conversation.as_ref(), how, file)
+        let beside = (Some(&newest), file);
+        self.show(question, beside, conversation.as_ref(), how)
             .await?;
         for check in report::verdict_checks(&result, failure) {
             conversation.set_check(&check, None).await?;
@@ -208,14 +217,14 @@ impl Referee {
         Ok(())
     }
 
-    /// Commits of the rules and of the base to judge against; the head is in the mirror then.
+    /// What is judged against; the head is in the mirror then.
     async fn fetch(
         &self,
         question: &Question,
         repository: &Repository,
         mirror: &Mirror,
         remote: Remote,
-    ) -> Result<(CommitId, CommitId), Trouble> {
+    ) -> Result<Fetched, Trouble> {
         let (mirror, head) = (mirror.clone(), question.head.clone());
         let (default, base) = (
             repository.default_branch.clone(),
@@ -253,13 +262,17 @@ impl Referee {
     async fn show(
         &self,
         question: &Question,
+        (newest, rules): (Option<&CommitId>, Option<&str>),
         conversation: &dyn Conversation,
         how: Refereeing<'_>,
-        rules: Option<&str>,
     ) -> Result<(), forge::Error> {
-        let prefix = self.forges.prefix(&question.repository);
-        let asked = (question, prefix.as_str(), rules);
-        show_verdict(self.store.as_ref(), asked, conversation, how).await
+        let verdict = Verdict {
+            question,
+            newest,
+            prefix: &self.forges.prefix(&question.repository),
+            rules,
+        };
+        show_verdict(self.store.as_ref(), verdict, conversation, how).await
     }
 
     fn scratch(&self, question: &Question) -> PathBuf {
@@ -269,14 +282,24 @@ impl Referee {
     }
 }
 
-/// Fetches a pull request into the mirror; gives the commits of the rules and of the base to judge `head` against.
+/// What a head is judged against.
+pub(super) struct Fetched {
+    /// Whose rules hold.
+    pub(super) rules: CommitId,
+    /// The merge base.
+    pub(super) base: CommitId,
+    /// Head of the pull request now.
+    pub(super) newest: CommitId,
+}
+
+/// Fetches a pull request into the mirror.
 /// `branches`: the default one, whose rules hold, and the one to merge into.
 pub(super) fn fetch_pull(
     (mirror, remote): (&Mirror, &Remote),
     steps: &Arc<dyn Steps>,
     (default, base): (String, String),
     (pull, head): (i64, &CommitId),
-) -> Result<(CommitId, CommitId), Trouble> {
+) -> Result<Fetched, Trouble> {
     let wants = [Want::Branch(default), Want::Branch(base), Want::Pull(pull)];
     let found = steps.around("mirror base", || mirror.fetch_remote(remote, &wants));
     let found = found.map_err(super::remote::remote_error)?;
@@ -290,7 +313,11 @@ pub(super) fn fetch_pull(
     }
     let base = mirror.merge_base(base, head);
     let base = base.map_err(|why| Trouble::Never(why.to_string()))?;
-    Ok((rules.clone(), base))
+    Ok(Fetched {
+        rules: rules.clone(),
+        base,
+        newest: newest.clone(),
+    })
 }
 
 pub(super) fn check(head: &CommitId, state: CheckState, title: &str) -> CheckReport {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::local::repository_key;
+use super::scratch::{Scratch, is_of_referee};
 use super::served::{Forges, mirror_folder};
 use super::{App, AppError, Repository};
 use crate::domain::ident::TaskId;
@@ -51,6 +52,7 @@ impl App {
         let (native, work) = (Arc::clone(&self.native), self.data.join("work"));
         let removed = tokio::task::spawn_blocking(move || {
             native.reclaim();
+            Scratch::remove_dead(&work)?;
             let left = std::fs::read_dir(work).into_iter().flatten().flatten();
             left.filter(|entry| {
                 let name = entry.file_name().to_string_lossy().into_owned();
@@ -254,13 +256,6 @@ fn mirror_of(task: &Task) -> Option<String> {
         Some(key) => Some(mirror_folder(&key.forge, key.id)),
         None => repository_key(Path::new(&task.issue.repository)),
     }
-}
-
-/// Whether a folder of layers is of the referee of `serve`, `verify-<forge>-<id>-<pull>`, which works under the lock.
-/// One of `prentice verify`, which does not, has no second dash.
-fn is_of_referee(name: &str) -> bool {
-    let rest = name.strip_prefix("verify-");
-    rest.is_some_and(|rest| rest.contains('-'))
 }
 
 /// Every word of a task that may be a commit, wherever in it.

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::local::{bench, toolchains};
 use super::request::signalled;
+use super::scratch::Scratch;
 use super::{App, AppError, Said};
 use crate::domain::event::Event;
 use crate::domain::gates::{self, Outcome};
@@ -86,14 +87,13 @@ impl App {
         self.judge(&bench, &prepared.settings, (base, head)).await
     }
 
-    /// A folder for one verdict, gone with it.
-    pub(super) fn scratch(&self) -> Result<tempfile::TempDir, AppError> {
+    /// A folder for one verdict, gone with it; those of killed processes go first.
+    pub(super) fn scratch(&self) -> Result<Scratch, AppError> {
         let parent = self.data.join("work");
-        let made = std::fs::create_dir_all(&parent).and_then(|()| {
-            tempfile::Builder::new()
-                .prefix("verify-")
-                .tempdir_in(&parent)
-        });
+        if let Err(why) = Scratch::remove_dead(&parent) {
+            tracing::warn!(%why, "layers of a killed verdict could not be removed");
+        }
+        let made = Scratch::make(&parent);
         made.map_err(|why| AppError::Host(Said::plain(format!("{}: {why}", parent.display()))))
     }
 

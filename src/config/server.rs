@@ -121,11 +121,11 @@ pub struct Policy {
     pub comments_from_min: CommentsFrom,
     /// Of `trigger.verify`: the narrower one holds.
     pub verify_max: RefereeOn,
-    /// What happens where a push of ours would run workflows that hold secrets.
+    /// What happens where a push of ours would run workflows that hold secrets, or that run on machines of one's own.
     pub ci_exposure: CiExposure,
 }
 
-/// What happens where a push of ours would run workflows that hold secrets.
+/// What happens where a push of ours would run workflows that hold secrets, or that run on machines of one's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CiExposure {
     /// A person is asked, once for each repository and state of its workflows.

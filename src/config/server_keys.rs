@@ -237,7 +237,7 @@ pub(super) static SERVER: &[Section<Server>] = &[
                     words: &["ask", "allow"],
                     at: |s| &mut s.policy.ci_exposure,
                 },
-                "Where a push of ours would run workflows that hold secrets: `ask` = once for each repository and state of its workflows.",
+                "Where a push of ours would run workflows that hold secrets, or that run on machines of your own: `ask` = once for each repository and state of its workflows.",
             ),
         ],
     },

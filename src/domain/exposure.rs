@@ -1,8 +1,10 @@
-//! What our push would run with the repository's secrets.
+//! What our push would run with the repository's secrets, or on machines of its own.
 //!
 //! Workflow files are read as lines, not as YAML: whatever is not plainly harmless counts as exposed. They are those
 //! of the base commit, so their authors are trusted, but the code that they run on our branch is an agent's. Somebody
 //! who may approve is asked once for each [`Exposure::digest`].
+
+mod runners;
 
 use std::collections::BTreeSet;
 
@@ -118,7 +120,13 @@ pub fn exposure(files: &[(RepoPath, Vec<u8>)], branch: &str) -> Exposure {
                 why: reaches(line)?,
             })
         });
-        reasons.extend(found.take(REASONS_MAX));
+        let own = runners::own(path, lines).into_iter();
+        let own = own.map(|(number, why)| Reason {
+            path: (*path).clone(),
+            line: Some(number),
+            why,
+        });
+        reasons.extend(found.chain(own).take(REASONS_MAX));
     }
     reasons.sort();
     Exposure { digest, reasons }

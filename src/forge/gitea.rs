@@ -319,6 +319,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     minimise: false,
     redelivery: false,
     rights: false,
+    pushes: true,
 };
 
 /// The beginning of the path of a repository's routes.

@@ -139,7 +139,7 @@ impl Call {
 impl Answer {
     /// The answer as data.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| Error::Unavailable {
+        serde_json::from_slice(&self.body).map_err(|error| Error::Away {
             what: format!("what the forge answered about {}", self.what),
             why: format!("it is not what its interface describes ({error}); compare the address"),
         })
@@ -223,7 +223,7 @@ impl Client {
             }
             let target = header(&response, &LOCATION).and_then(|to| url.join(to).ok());
             let Some(target) = target.filter(|to| to.origin() == url.origin()) else {
-                return Err(Error::Unavailable {
+                return Err(Error::Away {
                     what: format!("the forge's address {}", self.base),
                     why: "it redirects to another one; configure that".to_owned(),
                 }
@@ -234,7 +234,7 @@ impl Client {
             }
             url = target;
         }
-        Err(Error::Unavailable {
+        Err(Error::Away {
             what: format!("the forge's address {}", self.base),
             why: "it redirects in a circle".to_owned(),
         }
@@ -392,7 +392,7 @@ impl Client {
                 why: format!("about {what}: {said}"),
             },
             400..=499 => Error::Invalid { what, why: said },
-            _ => Error::Unavailable {
+            _ => Error::Away {
                 what: format!("the forge's answer about {what}"),
                 why: format!("{said} is none that its interface describes; compare the address"),
             },
@@ -546,7 +546,7 @@ mod tests {
         423 Locked: not permitted: issue #7 (423 Locked: because of this); grant it in the danger zone
         429 Slow: the forge did not answer: about issue #7: 429 Too Many Requests; it is tried again
         503 Busy: the forge did not answer: about issue #7: 503 Service Unavailable; it is tried again
-        202 Accepted: the forge's answer about issue #7: 202 Accepted is none that its interface describes; compare the address; repair that, then `prentice tasks resume`
+        202 Accepted: the forge's answer about issue #7: 202 Accepted is none that its interface describes; compare the address
         ");
     }
 

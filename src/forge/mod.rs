@@ -38,7 +38,7 @@ pub use types::*;
 /// [`set_check`](Self::set_check); at the end [`close_pull`](Self::close_pull),
 /// [`delete_branch`](Self::delete_branch), [`clean_up`](Self::clean_up). Everything else in any order.
 ///
-/// Every verb can answer [`Error::Retry`], [`Error::Auth`] and [`Error::Unavailable`]; further
+/// Every verb can answer [`Error::Retry`], [`Error::Away`], [`Error::Auth`] and [`Error::Unavailable`]; further
 /// errors are named where they occur.
 #[async_trait]
 pub trait Forge: Send + Sync {
@@ -135,6 +135,15 @@ pub enum Error {
         /// What it said.
         why: String,
     },
+    /// Something else answers at the forge's address: wait until it is back, or correct the address. Other forges go
+    /// on.
+    #[error("{what}: {why}")]
+    Away {
+        /// Which answer, or which address.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// An operator has to renew the credential.
     #[error("the forge does not accept the credential: {why}; renew it")]
     Auth {
@@ -200,7 +209,8 @@ pub trait Conversation: Send + Sync {
     /// transferred.
     async fn thread(&self, number: i64) -> Result<Thread, Error>;
 
-    /// What people did to it: labels, assignments, closing, reopening, renaming. Other entries are left out.
+    /// What people did to it: labels, assignments, closing, reopening, renaming, pushes as far as they are told
+    /// ([`Capabilities::pushes`]). Other entries are left out.
     async fn timeline(&self, number: i64) -> Result<Vec<Entry>, Error>;
 
     /// Its comments (not those of reviews), those changed since `since`.

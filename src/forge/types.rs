@@ -94,6 +94,9 @@ pub struct Capabilities {
     pub redelivery: bool,
     /// Rights of other accounts can always be looked up; else only where ours is administrator.
     pub rights: bool,
+    /// Timelines tell each push to an open pull request with its newest commit, and entries and comments are numbered
+    /// in the order they came; else pushes over commits are told at most.
+    pub pushes: bool,
 }
 
 /// How a pull request is a draft.
@@ -264,6 +267,16 @@ pub enum Did {
     Reopened,
     /// Merged it.
     Merged,
+    /// Pushed to the branch of the pull request.
+    Pushed {
+        /// The head from then on, where the forge says.
+        head: Option<CommitId>,
+        /// What was the head before is not below it.
+        over: bool,
+    },
+    /// Changed the branch that it is to be merged into. The forge may forget the pushes before; the next one that it
+    /// tells is all of them.
+    Retargeted,
 }
 
 /// A comment as it is.

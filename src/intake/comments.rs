@@ -9,7 +9,7 @@ use crate::domain::ident::Time;
 use crate::domain::policy::{self, Actor, Refusal, Right, Telling, permit};
 use crate::domain::report::{Reply, Voice};
 use crate::domain::task::Task;
-use crate::forge::{Account, Comment, Reaction};
+use crate::forge::{Account, Comment, CommentId, Reaction};
 use crate::store::{ActKey, ActKind};
 
 /// How far behind the repository's cursor comments are read: clocks differ, and a look may have been cut short.
@@ -256,8 +256,8 @@ impl Intake {
             }
             (Command::Run, task) => self.start(said, task).await,
             (Command::Verify, _) => {
-                let prefix = &said.scene.settings.trigger.prefix;
-                self.referee(said.scene, said.actor, prefix).await
+                let asked = (CommentId(said.key.act), said.at);
+                self.referee(said.scene, said.actor, asked).await
             }
             (_, None) => {
                 let usable = said.usable;

@@ -1,9 +1,11 @@
 //! Asking the referee about a pull request, and the one comment in which it answers.
 
 use super::comments::Answer;
+use super::heads::{Then, head_then};
 use super::{Intake, Scene, Trouble, shown};
 use crate::domain::act::stage_of;
 use crate::domain::command::{Command, Place};
+use crate::domain::ident::{CommitId, Time};
 use crate::domain::policy::{Actor, ActorKind, permit};
 use crate::domain::report::{self, Asked, Refereeing};
 use crate::domain::settings::{ChecksFrom, RefereeOn};
@@ -11,22 +13,37 @@ use crate::forge::{self, CommentId, Conversation, Did, Reaction, Stands};
 use crate::store::{Question, Store};
 
 impl Intake {
-    /// Somebody who may asks the referee about a pull request as it is now.
+    /// Somebody who may asks the referee, by this comment, about a pull request as it was then.
     pub(super) async fn referee(
         &self,
         scene: &Scene<'_>,
         actor: &Actor,
-        prefix: &str,
+        comment: (CommentId, Time),
     ) -> Result<Answer, Trouble> {
+        let prefix = scene.settings.trigger.prefix.as_str();
         let pull = scene.conversation.pull(scene.thread.number).await?;
         if pull.stands != Stands::Open {
             let text = "This pull request is not open, so there is nothing to judge.".to_owned();
             return Ok(Answer::new(Reaction::Confused, Some(text), "not open"));
         }
+        // Read after the head: a push in between is told, and then it was later than the comment.
+        let entries = scene.conversation.timeline(pull.number).await?;
+        let numbered = self.service.capabilities().pushes;
+        let head = match head_then(&entries, comment, numbered) {
+            Then::AsNow => pull.head.clone(),
+            Then::At(head) => head,
+            Then::Lost => {
+                let text = format!(
+                    "Something was pushed after you asked, and the commit that you asked about is gone: nothing was \
+                     judged. `{prefix} verify` asks about the newest one."
+                );
+                return Ok(Answer::new(Reaction::Confused, Some(text), "pushed over"));
+            }
+        };
         let question = Question {
             repository: scene.served.key.clone(),
             pull: pull.number,
-            head: pull.head,
+            head,
             base_branch: pull.base_branch,
             asker: Some(actor.login.clone()),
             asked_at: self.clock.now(),
@@ -34,7 +51,12 @@ impl Intake {
         // Shown first: whoever works on questions edits the comment that is there then.
         let before = self.store.waiting_verdicts().await?;
         let how = Refereeing::Queued { before };
-        let asked = (&question, prefix, None);
+        let asked = Verdict {
+            question: &question,
+            newest: Some(&pull.head),
+            prefix,
+            rules: None,
+        };
         let told = show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how);
         shown(told.await)?;
         self.store.ask_verdict(question).await?;
@@ -75,7 +97,12 @@ impl Intake {
         // One that may begin at once tells of itself.
         if let Some(at) = judged.filter(|at| *at > question.asked_at) {
             let how = Refereeing::Later { at, per_hour };
-            let asked = (&question, trigger.prefix.as_str(), None);
+            let asked = Verdict {
+                question: &question,
+                newest: None,
+                prefix: &trigger.prefix,
+                rules: None,
+            };
             let told = show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how);
             shown(told.await)?;
         }
@@ -125,21 +152,34 @@ impl Intake {
     }
 }
 
-/// Makes the one comment of the referee on a pull request say this. `asked`: the question, what commands begin with,
-/// and the file of rules.
+/// What the one comment of the referee on a pull request is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Verdict<'a> {
+    pub(crate) question: &'a Question,
+    /// Head of the pull request, where it was read.
+    pub(crate) newest: Option<&'a CommitId>,
+    /// What commands begin with.
+    pub(crate) prefix: &'a str,
+    /// The file of rules.
+    pub(crate) rules: Option<&'a str>,
+}
+
+/// Makes that comment say this.
 pub(crate) async fn show_verdict(
     store: &dyn Store,
-    (question, prefix, rules): (&Question, &str, Option<&str>),
+    verdict: Verdict<'_>,
     conversation: &dyn Conversation,
     how: Refereeing<'_>,
 ) -> Result<(), forge::Error> {
+    let question = verdict.question;
     let key = format!("verify-{}", question.pull);
     let asked = Asked {
         head: question.head.as_str(),
+        newer: verdict.newest.map(CommitId::as_str),
         base_branch: &question.base_branch,
         asker: question.asker.as_deref(),
-        prefix,
-        rules,
+        prefix: verdict.prefix,
+        rules: verdict.rules,
     };
     let body = report::verdict(&asked, how);
     let known = store.note(&question.repository, &key).await.ok().flatten();

@@ -1,4 +1,5 @@
-//! What the referee is asked about pull requests. A newer question about the same one replaces the older.
+//! What the referee is asked about pull requests. A newer question about the same one replaces the older, except that
+//! what nobody asked for never replaces what a person asked: it waits behind it, the newest head alone.
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
@@ -37,11 +38,13 @@ pub struct Begun {
 /// The referee's queue. Each method is one transaction, durable when it returns.
 #[async_trait]
 pub trait Verdicts: Send + Sync {
-    /// Asks; what was asked before about this pull request is forgotten, unless it is the same head and not answered.
+    /// Asks; what was asked before about this pull request is forgotten. The same head is judged once more even while it
+    /// is judged: that one may have been told already, and to somebody else.
     async fn ask_verdict(&self, question: Question) -> Result<(), StoreError>;
 
     /// Has a head judged that nobody asked about, at most `per_hour` of them in an hour of the repository: when at the
-    /// earliest. `None` where it was asked about before. A newer head of a pull request that waits takes its turn.
+    /// earliest. `None` where it was asked about before, and where it waits behind what a person asked about the pull
+    /// request. A newer head of a pull request that waits takes its turn.
     async fn judge_unasked(
         &self,
         question: Question,
@@ -57,10 +60,14 @@ pub trait Verdicts: Send + Sync {
     /// Takes the oldest that waits and whose time has come.
     async fn begin_verdict(&self) -> Result<Option<Begun>, StoreError>;
 
-    /// Hands one back that could not be judged now.
-    async fn hand_back_verdict(&self, question: &Question) -> Result<(), StoreError>;
+    /// Hands one back that could not be judged now, and may be again at `not_before`.
+    async fn hand_back_verdict(
+        &self,
+        question: &Question,
+        not_before: Time,
+    ) -> Result<(), StoreError>;
 
-    /// Answers it; `false` where another question took its place meanwhile.
+    /// Answers it, and puts what waits behind it in its place; `false` where another question took that meanwhile.
     async fn answer_verdict(&self, question: &Question, outcome: &str) -> Result<bool, StoreError>;
 }
 
@@ -72,24 +79,29 @@ const ASK: &str = "insert into verdicts (forge, repository, pull, head, base_bra
      head = excluded.head, base_branch = excluded.base_branch, asker = excluded.asker, \
      unasked = excluded.unasked, not_before = excluded.not_before, \
      asked_at = case when verdicts.state = 'queued' then verdicts.asked_at else excluded.asked_at end, \
-     state = 'queued', attempts = 0, outcome = null \
-     where not (verdicts.state = 'running' and verdicts.head = excluded.head \
-     and verdicts.base_branch = excluded.base_branch)";
+     state = 'queued', attempts = 0, outcome = null";
 const WAITING: &str = "select count(*) from verdicts where state <> 'done'";
 const REQUEUE: &str = "update verdicts set state = 'queued' where state = 'running'";
 const BEGIN: &str = "update verdicts set state = 'running', attempts = attempts + 1 \
      where (forge, repository, pull) = (select forge, repository, pull from verdicts \
      where state = 'queued' and not_before <= $1 order by unasked, asked_at limit 1) \
      returning forge, repository, pull, head, base_branch, asker, asked_at, attempts";
-const STANDS: &str = "select head, base_branch, state, not_before from verdicts \
+const STANDS: &str = "select head, base_branch, state, not_before, asker from verdicts \
      where forge = $1 and repository = $2 and pull = $3";
+const BEHIND: &str = "select head, base_branch, asked_at, not_before from verdicts_behind \
+     where forge = $1 and repository = $2 and pull = $3";
+const PUT_BEHIND: &str = "insert into verdicts_behind (forge, repository, pull, head, base_branch, asked_at, \
+     not_before) values ($1, $2, $3, $4, $5, $6, $7) on conflict (forge, repository, pull) do update set \
+     head = excluded.head, base_branch = excluded.base_branch";
+const NOT_BEHIND: &str =
+    "delete from verdicts_behind where forge = $1 and repository = $2 and pull = $3";
 /// The start that leaves the hour first, where there are as many as may be.
 const FULL: &str = "select at from unasked_verdicts where forge = $1 and repository = $2 and at > $3 \
      order by at desc limit 1 offset $4";
 const STARTS: &str = "insert into unasked_verdicts (forge, repository, at) values ($1, $2, $3)";
 const STARTED: &str =
     "delete from unasked_verdicts where forge = $1 and repository = $2 and at <= $3";
-const HAND_BACK: &str = "update verdicts set state = 'queued' \
+const HAND_BACK: &str = "update verdicts set state = 'queued', not_before = $6 \
      where forge = $1 and repository = $2 and pull = $3 and head = $4 and base_branch = $5 and state = 'running'";
 const ANSWER: &str = "update verdicts set state = 'done', outcome = $6 \
      where forge = $1 and repository = $2 and pull = $3 and head = $4 and base_branch = $5 and state = 'running'";
@@ -98,14 +110,11 @@ type BegunRow = (String, i64, i64, String, String, String, i64, i64);
 
 fn begun(row: BegunRow) -> Result<Begun, StoreError> {
     let (forge, id, pull, head, base_branch, asker, asked_at, attempts) = row;
-    let head = head.parse().map_err(|why| StoreError::Corrupt {
-        what: format!("the head of a question for the referee cannot be read: {why}"),
-    })?;
     Ok(Begun {
         question: Question {
             repository: RepositoryKey { forge, id },
             pull,
-            head,
+            head: self::head(&head)?,
             base_branch,
             asker: (!asker.is_empty()).then_some(asker),
             asked_at: Time(asked_at),
@@ -166,12 +175,105 @@ async fn next_start(
     Ok(at)
 }
 
+/// A question that stands: its commit, its base, its state, since when it may be begun, and who asked.
+type StandsRow = (String, String, String, i64, String);
+
+/// What waits behind a question: its commit, its base, when it was asked, since when it may be begun.
+type BehindRow = (String, String, i64, i64);
+
+async fn stands(
+    c: &mut SqliteConnection,
+    question: &Question,
+) -> Result<Option<StandsRow>, StoreError> {
+    let key = &question.repository;
+    let row = sqlx::query_as(STANDS)
+        .bind(&key.forge)
+        .bind(key.id)
+        .bind(question.pull)
+        .fetch_optional(c)
+        .await?;
+    Ok(row)
+}
+
+async fn behind(
+    c: &mut SqliteConnection,
+    question: &Question,
+) -> Result<Option<BehindRow>, StoreError> {
+    let key = &question.repository;
+    let row = sqlx::query_as(BEHIND)
+        .bind(&key.forge)
+        .bind(key.id)
+        .bind(question.pull)
+        .fetch_optional(c)
+        .await?;
+    Ok(row)
+}
+
+/// Puts a question that nobody asked behind what a person asked; one that is there keeps its turn.
+async fn put_behind(
+    c: &mut SqliteConnection,
+    question: &Question,
+    not_before: Time,
+) -> Result<(), StoreError> {
+    let key = &question.repository;
+    sqlx::query(PUT_BEHIND)
+        .bind(&key.forge)
+        .bind(key.id)
+        .bind(question.pull)
+        .bind(question.head.as_str())
+        .bind(&question.base_branch)
+        .bind(question.asked_at.0)
+        .bind(not_before.0)
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+async fn none_behind(c: &mut SqliteConnection, question: &Question) -> Result<(), StoreError> {
+    let key = &question.repository;
+    sqlx::query(NOT_BEHIND)
+        .bind(&key.forge)
+        .bind(key.id)
+        .bind(question.pull)
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+fn head(text: &str) -> Result<CommitId, StoreError> {
+    text.parse().map_err(|why| StoreError::Corrupt {
+        what: format!("the head of a question for the referee cannot be read: {why}"),
+    })
+}
+
 #[async_trait]
 impl Verdicts for Sqlite {
     async fn ask_verdict(&self, question: Question) -> Result<(), StoreError> {
         self.writer
             .write("verdict", move |c| {
-                Box::pin(async move { ask(c, &question, Time(0)).await })
+                Box::pin(async move {
+                    // What nobody asked for keeps its turn behind whoever asks.
+                    if let Some((head, base_branch, state, not_before, asker)) =
+                        stands(c, &question).await?
+                        && asker.is_empty()
+                        && state == "queued"
+                        && (head != question.head.as_str() || base_branch != question.base_branch)
+                    {
+                        let waits = Question {
+                            head: self::head(&head)?,
+                            base_branch,
+                            asker: None,
+                            ..question.clone()
+                        };
+                        put_behind(c, &waits, Time(not_before)).await?;
+                    } else if let Some((head, base_branch, ..)) = behind(c, &question).await?
+                        && head == question.head.as_str()
+                        && base_branch == question.base_branch
+                    {
+                        none_behind(c, &question).await?;
+                    }
+                    ask(c, &question, Time(0)).await
+                })
             })
             .await
     }
@@ -184,22 +286,28 @@ impl Verdicts for Sqlite {
         self.writer
             .write("unasked verdict", move |c| {
                 Box::pin(async move {
-                    let key = &question.repository;
-                    let stands: Option<(String, String, String, i64)> = sqlx::query_as(STANDS)
-                        .bind(&key.forge)
-                        .bind(key.id)
-                        .bind(question.pull)
-                        .fetch_optional(&mut *c)
-                        .await?;
-                    let at = match stands {
-                        // Another base makes it another question.
-                        Some((head, base, ..))
-                            if head == question.head.as_str() && base == question.base_branch =>
-                        {
+                    // Another base makes it another question.
+                    let is_same = |head: &str, base: &str| {
+                        head == question.head.as_str() && base == question.base_branch
+                    };
+                    let at = match stands(c, &question).await? {
+                        Some((head, base, ..)) if is_same(&head, &base) => {
+                            // What waits behind it is older.
+                            none_behind(c, &question).await?;
                             return Ok(None);
                         }
-                        // Whoever waits already keeps its turn, and what a person asked for is not put off.
-                        Some((_, _, state, not_before)) if state == "queued" => Time(not_before),
+                        // What a person asked for is answered first.
+                        Some((_, _, state, _, asker)) if state != "done" && !asker.is_empty() => {
+                            let at = match behind(c, &question).await? {
+                                Some((head, base, ..)) if is_same(&head, &base) => return Ok(None),
+                                Some((.., not_before)) => Time(not_before),
+                                None => next_start(c, &question, per_hour).await?,
+                            };
+                            put_behind(c, &question, at).await?;
+                            return Ok(None);
+                        }
+                        // Whoever waits already keeps its turn.
+                        Some((_, _, state, not_before, _)) if state == "queued" => Time(not_before),
                         _ => next_start(c, &question, per_hour).await?,
                     };
                     ask(c, &question, at).await?;
@@ -248,7 +356,11 @@ impl Verdicts for Sqlite {
         row.map(begun).transpose()
     }
 
-    async fn hand_back_verdict(&self, question: &Question) -> Result<(), StoreError> {
+    async fn hand_back_verdict(
+        &self,
+        question: &Question,
+        not_before: Time,
+    ) -> Result<(), StoreError> {
         let question = question.clone();
         self.writer
             .write("hand-back-verdict", move |c| {
@@ -259,6 +371,7 @@ impl Verdicts for Sqlite {
                         .bind(question.pull)
                         .bind(question.head.as_str())
                         .bind(question.base_branch)
+                        .bind(not_before.0)
                         .execute(c)
                         .await?;
                     Ok(())
@@ -273,15 +386,31 @@ impl Verdicts for Sqlite {
             .write("answer-verdict", move |c| {
                 Box::pin(async move {
                     let answered = sqlx::query(ANSWER)
-                        .bind(question.repository.forge)
+                        .bind(&question.repository.forge)
                         .bind(question.repository.id)
                         .bind(question.pull)
                         .bind(question.head.as_str())
-                        .bind(question.base_branch)
+                        .bind(&question.base_branch)
                         .bind(outcome)
-                        .execute(c)
+                        .execute(&mut *c)
                         .await?;
-                    Ok(answered.rows_affected() > 0)
+                    if answered.rows_affected() == 0 {
+                        return Ok(false);
+                    }
+                    if let Some((head, base_branch, asked_at, not_before)) =
+                        behind(c, &question).await?
+                    {
+                        none_behind(c, &question).await?;
+                        let next = Question {
+                            head: self::head(&head)?,
+                            base_branch,
+                            asker: None,
+                            asked_at: Time(asked_at),
+                            ..question
+                        };
+                        ask(c, &next, Time(not_before)).await?;
+                    }
+                    Ok(true)
                 })
             })
             .await

@@ -227,6 +227,8 @@ pub(super) enum Trouble {
     Lost,
     /// The host cannot go on; the job waits for that to be mended.
     Host(String),
+    /// The forge is away: the jobs that need it are tried again now and then, and all others go on.
+    Away(String),
     /// It is tried again.
     Later {
         why: String,
@@ -246,6 +248,7 @@ impl Trouble {
         let why = error.to_string();
         match error {
             forge::Error::Unavailable { .. } => Some(Self::Host(why)),
+            forge::Error::Away { .. } => Some(Self::Away(why)),
             forge::Error::Retry { after_secs, .. } => {
                 let own = back_off(claim.attempt);
                 let counted = !is_limit(*after_secs);

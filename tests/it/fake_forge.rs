@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     Limit,
     /// It is refused for good.
     Refuse,
+    /// Something else answers.
+    Away,
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +117,10 @@ impl FakeForge {
             Some(Fault::Limit) => Err(Error::Retry {
                 after_secs: Some(60),
                 why: "so many writes in a minute".to_owned(),
+            }),
+            Some(Fault::Away) => Err(Error::Away {
+                what: "what the forge answered".to_owned(),
+                why: "it is a page that says: back soon".to_owned(),
             }),
             Some(Fault::Refuse) => Err(Error::NotPermitted {
                 what: verb.to_owned(),

@@ -22,5 +22,6 @@ mod server;
 mod traps;
 mod world;
 
+pub(crate) use self::refs::GitRefs;
 pub(crate) use self::server::cache;
 pub(crate) use self::world::{Gitea, LEAST, Repo, User, base64_text};

@@ -20,6 +20,7 @@
 //! | Words of people without rights run only as the signed delivery has them | `served::acts::a_stranger_s_words_run_only_as_the_signed_delivery_has_them` |
 //! | A look before that delivery waits for it | `served::acts::a_look_before_the_label_s_own_delivery_waits_for_it` |
 //! | A delivery of another user, or with other words, proves nothing | `served::acts::a_proof_that_does_not_come_leaves_the_words_to_whoever_accepts_them` |
+//! | Of several deliveries at the time of the act, each must have the words | `served::acts::of_several_label_deliveries_at_the_time_of_the_act_all_must_have_the_words` |
 //! | Without proof Proposed with the text that would run; `approve` accepts the stored text of the shown digest | `served::acts::without_deliveries_a_stranger_s_words_wait_until_somebody_accepts_their_digest` |
 //! | If the issue differs by then, Proposed again | `served::starting::a_proposed_text_that_differs_by_then_is_proposed_again` |
 //! | A command runs only if never edited | `served::acts::commands_are_answered_as_the_experience_says` |
@@ -29,6 +30,7 @@
 //! | A person's "ready" click stands; `agent:*` labels only on the issue | `served::ending::a_person_s_ready_click_stands_in_later_rounds_and_labels_are_on_the_issue_alone` |
 //! | Foreign commit: their head, checks again, next round only when asked, from their head; a branch is deleted only while its head is ours | `served::ending::a_person_s_commit_is_judged_anew_and_never_overwritten` |
 //! | Closed by a person: rejected after `close_grace` | `served::roads::a_review_that_requests_changes_is_one_round_and_closing_leaves_nothing` |
+//! | Closed by a person: the forge let him, no look-up | `served::github::hears::closed_by_a_person_it_is_rejected_and_no_right_is_looked_up` |
 //! | Closed by a bot: failed/forge, no automatic retry, nothing deleted | `served::ending::closed_by_a_bot_it_fails_and_nothing_is_deleted` |
 //! | Reopened: needs-review | `served::ending::reopened_within_its_grace_it_is_in_review_again` |
 //! | Label removed or issue closed in review: unchanged; before it: stopped | `served::ending::in_review_neither_label_nor_closed_issue_change_anything_and_before_it_they_stop` |
@@ -38,6 +40,7 @@
 //! | A status comment deleted or edited is put right | `served::ending::a_status_comment_that_was_deleted_or_edited_is_put_right_when_something_changes` |
 //! | `requester_may_approve = "auto"`: only where nobody else could | `served::ending::the_requester_approves_where_nobody_else_could_and_only_there` |
 //! | Title, body and trusted comments are stored with a digest; others are counted | `served::starting::trusted_comments_are_part_of_the_brief_and_others_are_counted` |
+//! | What anyone says after the act is no part of it (`comments_from = "anyone"`) | `served::starting::what_anyone_says_after_the_act_is_no_part_of_what_was_accepted` |
 //! | Edits before the start: proposed again; the label removed while it runs: stopped | `served::starting::an_edit_before_the_start_is_proposed_again_and_a_label_taken_off_stops_a_run` |
 //! | Edits after the start change no run, and are told | `served::starting::an_edit_after_the_start_changes_no_run_and_is_told` |
 //! | An answer is no edit | `served::ending::an_answer_about_the_brief_is_no_edit_of_the_issue` |

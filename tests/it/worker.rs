@@ -77,6 +77,8 @@ struct Fake {
     dir: tempfile::TempDir,
     store: OnceLock<Arc<dyn Store>>,
     forge: Arc<FakeForge>,
+    /// Of tasks whose issue is on `other`.
+    other: Arc<FakeForge>,
     bench: BenchIs,
     benches: AtomicUsize,
     /// A bench was still being waited for when the job was dropped.
@@ -164,8 +166,12 @@ impl World for Fake {
         Box::new(Program::of(vec!["true".to_owned()]))
     }
 
-    fn forge(&self, _: &Task) -> (Arc<dyn Forge>, Voice) {
-        (Arc::clone(&self.forge) as _, Voice::local())
+    fn forge(&self, task: &Task) -> (Arc<dyn Forge>, Voice) {
+        let forge = match task.issue.forge.as_str() {
+            "other" => &self.other,
+            _ => &self.forge,
+        };
+        (Arc::clone(forge) as _, Voice::local())
     }
 
     fn branch(&self, task: TaskId, _: &NewTask) -> String {
@@ -243,6 +249,7 @@ impl Here {
             dir,
             store: OnceLock::from(Arc::clone(&store)),
             forge: Arc::default(),
+            other: Arc::default(),
             bench,
             benches: AtomicUsize::new(0),
             dropped: Arc::default(),
@@ -271,7 +278,8 @@ impl Here {
         };
         let stop = CancellationToken::new();
         let (worker, stopping) = (Arc::clone(&self.worker), stop.clone());
-        let serving = tokio::spawn(async move { worker.serve(room, &stopping, &|_| {}).await });
+        let mend = |why: Option<&str>| panic!("the host is well: {why:?}");
+        let serving = tokio::spawn(async move { worker.serve(room, &stopping, &mend).await });
         let done = tokio::time::timeout(LONGEST, meanwhile).await;
         stop.cancel();
         serving.await.unwrap().unwrap();
@@ -422,14 +430,15 @@ async fn a_run_that_was_claimed_but_did_not_say_so_is_stopped_as_well() {
     let here = Here::new(BenchIs::AfterCancel, PATIENT, 0, steps).await;
     here.request(1).await;
     // Decided before anything of the run arrives.
-    let (store, handle) = (Arc::clone(&here.store), tokio::runtime::Handle::current());
+    let store = Arc::clone(&here.store);
     let stop: Box<dyn FnOnce() + Send> = Box::new(move || {
-        std::thread::spawn(move || {
-            let (task, event) = (TaskId(1), Box::new(stopped()));
-            handle.block_on(store.deliver(Arrival::Event { task, event }, None))
-        });
-        // The claim is answered only when this returns; by then the stop is in line.
-        std::thread::sleep(Duration::from_millis(100));
+        let (task, event) = (TaskId(1), Box::new(stopped()));
+        let delivery = store.deliver(Arrival::Event { task, event }, None);
+        let mut delivery = Box::pin(tokio::task::unconstrained(delivery));
+        // The claim is answered only when this returns, and one that waits is in line by then; nobody has to wait for
+        // its answer.
+        let mut looked = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(delivery.as_mut().poll(&mut looked).is_pending());
     });
     *here.steps.first.lock().unwrap() = Some(stop);
     here.settle().await;
@@ -582,6 +591,37 @@ async fn a_task_at_work_is_shown_again_before_its_promise_lapses() {
         here.request(3).await;
         here.says(1, "Next update by 14:46 UTC").await;
         assert!(here.store.outcome(other).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forge_that_is_away_holds_up_its_own_tasks_alone() {
+    let here = Here::new(BenchIs::Never, PATIENT, 0, At::default()).await;
+    let verbs = ["ensure_status", "ensure_label"];
+    let away = verbs.iter().flat_map(|verb| (0..9).map(|_| (*verb, Fault::Away)));
+    here.fake.other.world().faults.extend(away);
+    let mut new = new_task(1);
+    new.issue.forge = "other".to_owned();
+    let request = Arrival::Request(Box::new(new));
+    here.store.deliver(request, None).await.unwrap();
+    let tries = || 18 - here.fake.other.world().faults.len();
+    here.serving((2, 2), async {
+        while tries() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        here.request(2).await;
+        here.says(2, "**Agent task: running**").await;
+        // It is tried again after a while, and not given up.
+        let before = tries();
+        for number in 3.. {
+            here.clock.now.fetch_add(31_000, Ordering::SeqCst);
+            here.request(number).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if tries() > before {
+                break;
+            }
+        }
     })
     .await;
 }

@@ -49,6 +49,8 @@ pub enum Refereeing<'a> {
 pub struct Asked<'a> {
     /// The commit to judge.
     pub head: &'a str,
+    /// Head of the pull request where it is another by now, as far as that is known.
+    pub newer: Option<&'a str>,
     /// The branch that it is to be merged into.
     pub base_branch: &'a str,
     /// Who asked; `None` = the repository wants it judged unasked.
@@ -85,6 +87,7 @@ pub fn verdict(asked: &Asked<'_>, how: Refereeing<'_>) -> String {
                     )
                 ),
             });
+            page.add(&newer(asked));
         }
         Refereeing::Later { at, per_hour } => {
             page.add(&title("in line"));
@@ -114,10 +117,23 @@ pub fn verdict(asked: &Asked<'_>, how: Refereeing<'_>) -> String {
         }
         Refereeing::Judged { result, failure } => {
             page.add(&title(word(result, failure)));
+            page.add(&newer(asked));
             judged(&mut page, asked, result, failure);
         }
     }
     page.end("; the server's record has all of it")
+}
+
+/// That it is not the newest commit, where it is not.
+fn newer(asked: &Asked<'_>) -> String {
+    match asked.newer.filter(|newer| *newer != asked.head) {
+        Some(newer) => format!(
+            "Newer commits came since; the head is `{}` now. `{} verify` judges that one.",
+            newer.get(..7).unwrap_or(newer),
+            asked.prefix
+        ),
+        None => String::new(),
+    }
 }
 
 /// The verdict in a word or two.

@@ -253,6 +253,15 @@ pub(super) struct RawEntry {
     pub(super) removed_assignee: bool,
 }
 
+/// The text of an entry that tells a push: commits, oldest first, or both heads of one that pushed over others.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawPush {
+    pub(super) is_force_push: bool,
+    #[serde(deserialize_with = "lax")]
+    pub(super) commit_ids: Vec<String>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RawReview {

@@ -12,7 +12,8 @@ use super::super::{
     PullInfo, Reaction, Remark, Repository, Review, ReviewVerdict, Thread, note_marker,
 };
 use super::shape::{
-    RawComment, RawEntry, RawIssue, RawPull, RawReaction, RawRemark, RawReview, account, time,
+    RawComment, RawEntry, RawIssue, RawPull, RawPush, RawReaction, RawRemark, RawReview, account,
+    time,
 };
 use super::{Repo, rights};
 use crate::domain::ident::Time;
@@ -283,6 +284,8 @@ fn entry(raw: RawEntry) -> Option<Entry> {
         "close" => Did::Closed,
         "reopen" => Did::Reopened,
         "merge_pull" => Did::Merged,
+        "pull_push" => pushed(&raw.body),
+        "change_target_branch" => Did::Retargeted,
         _ => return None,
     };
     Some(Entry {
@@ -291,6 +294,15 @@ fn entry(raw: RawEntry) -> Option<Entry> {
         at: time(&raw.created_at),
         what,
     })
+}
+
+/// In both forms the new head is the last one. One that cannot be read is a push all the same.
+fn pushed(text: &str) -> Did {
+    let push: RawPush = serde_json::from_str(text).unwrap_or_default();
+    Did::Pushed {
+        head: push.commit_ids.last().and_then(|last| last.parse().ok()),
+        over: push.is_force_push,
+    }
 }
 
 /// `None` for a review that was not submitted. One that was taken back, by its author's next verdict or by somebody

@@ -98,6 +98,7 @@ impl Hub {
             minimise: true,
             redelivery: self.is_app(),
             rights: true,
+            pushes: false,
         }
     }
 

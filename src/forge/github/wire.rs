@@ -265,6 +265,11 @@ impl Event {
             "closed" => Did::Closed,
             "reopened" => Did::Reopened,
             "merged" => Did::Merged,
+            // Other pushes are told by the dates of their commits, which anybody may write.
+            "head_ref_force_pushed" => Did::Pushed {
+                head: None,
+                over: true,
+            },
             _ => return None,
         };
         // Some answers name the assigned account as the actor. Without an assigner it then looks like an act of

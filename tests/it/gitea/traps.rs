@@ -485,6 +485,75 @@ async fn a_timeline_goes_on_behind_pages_of_remarks_that_are_not_in_it() {
 }
 
 #[tokio::test]
+async fn a_timeline_tells_each_push_with_its_head_and_comments_are_numbered_with_it() {
+    let desk = desk!("pushes in a timeline on Gitea");
+    let (gitea, repo, dana) = (&desk.gitea, &desk.repo, &desk.dana);
+    let first = desk.branch("feature").await;
+    let number = gitea.pull(&desk.bot, repo, "feature", "Feature").await;
+    // Told a moment after the push; gives the numbers.
+    let tells = async |expected: &[Did]| {
+        let mut did = Vec::new();
+        for _ in 0..200 {
+            let mut entries = desk.talk().timeline(number).await.unwrap();
+            entries.retain(|one| one.what != Did::Closed);
+            did = entries.iter().map(|one| one.what.clone()).collect();
+            if did == expected {
+                return entries.iter().map(|one| one.id).collect::<Vec<i64>>();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{did:#?}\ninstead of\n{expected:#?}");
+    };
+    let pushed = |head: &CommitId, over: bool| Did::Pushed {
+        head: Some(head.clone()),
+        over,
+    };
+    let push = async |path: &str| -> CommitId {
+        let made = gitea.file(dana, repo, "feature", path, "text\n").await;
+        made.parse().unwrap()
+    };
+    tells(&[pushed(&first, false)]).await;
+    let comment = gitea.comment(dana, repo, number, "hello").await;
+    let second = push("two").await;
+    let ids = tells(&[pushed(&first, false), pushed(&second, false)]).await;
+    assert!(ids[0] < comment && comment < ids[1]);
+    // Pushed over: what was told of commits that are gone is taken back, and never the entry that says so.
+    let third = desk.refs.commit("three", "3\n");
+    desk.refs.force("feature", &third);
+    let over = [pushed(&third, false), pushed(&third, true)];
+    assert!(comment < tells(&over).await[0]);
+    // Pushes to a closed one are not told, not even when it is opened again. That of the same branch which is open
+    // says when the push was looked at.
+    gitea.file(dana, repo, "other", "o", "o\n").await;
+    let pulls = format!("repos/{}/pulls", repo.name);
+    let new = json!({ "head": "feature", "base": "other", "title": "Another" });
+    let another = gitea.does(&dana.token, Method::POST, &pulls, new).await;
+    let another = another["number"].as_i64().unwrap();
+    gitea.close(dana, repo, number).await;
+    let fourth = push("four").await;
+    let mut looked_at = false;
+    for _ in 0..200 {
+        let entries = desk.talk().timeline(another).await.unwrap();
+        looked_at = entries.iter().any(|one| one.what == pushed(&fourth, false));
+        if looked_at {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(looked_at, "the push was not told");
+    gitea.close(dana, repo, another).await;
+    gitea.reopen(dana, repo, number).await;
+    let fifth = push("five").await;
+    let [one, two] = over;
+    tells(&[one, two, Did::Reopened, pushed(&fifth, false)]).await;
+    // Retargeted: one push tells them all.
+    let path = format!("repos/{}/pulls/{number}", repo.name);
+    let change = json!({ "base": "other" });
+    gitea.does(&dana.token, Method::PATCH, &path, change).await;
+    tells(&[Did::Reopened, Did::Retargeted, pushed(&fifth, false)]).await;
+}
+
+#[tokio::test]
 async fn an_administrator_is_told_every_right() {
     let desk = desk!("rights for an administrator on Gitea");
     let gitea = &desk.gitea;

@@ -218,6 +218,7 @@ fn remedy(result: &Result<(), Error>) -> &'static str {
         Err(Error::Gone { .. }) => "gone",
         Err(Error::Conflict { .. }) => "conflict",
         Err(Error::Invalid { .. }) => "invalid",
+        Err(Error::Away { .. }) => "away",
         Err(Error::Unavailable { .. }) => "unavailable",
     }
 }

@@ -1019,6 +1019,7 @@ async fn the_timeline_tells_who_did_what_with_an_id_of_its_own_page_by_page() {
             world.thread(7).open = true;
             world.happened(7, "ci[bot]", "reopened", "");
             world.happened(7, "dana", "subscribed", "");
+            world.happened(7, "lee", "head_ref_force_pushed", "");
         }
         let entries = site.talk.timeline(7).await.unwrap();
         let told: Vec<(&str, Did)> = entries
@@ -1034,11 +1035,18 @@ async fn the_timeline_tells_who_did_what_with_an_id_of_its_own_page_by_page() {
                 ("mallory", Did::Renamed),
                 ("dana", Did::Closed),
                 ("ci[bot]", Did::Reopened),
+                (
+                    "lee",
+                    Did::Pushed {
+                        head: None,
+                        over: true
+                    }
+                ),
             ]
         );
         assert_eq!(entries[5].by.as_ref().unwrap().kind, ActorKind::Bot);
         let ids: std::collections::BTreeSet<i64> = entries.iter().map(|one| one.id).collect();
-        assert_eq!(ids.len(), 6);
+        assert_eq!(ids.len(), 7);
         assert_eq!(
             entries[0].at,
             at(site.fake.world().issues[&7].timeline[0].at)

@@ -98,6 +98,56 @@ fn a_signal_during_the_checks_of_the_base_ends_the_run_and_the_referee() {
 }
 
 #[test]
+fn layers_of_a_killed_verify_go_with_the_next_start_and_those_of_a_living_one_stay() {
+    let road = Road::new();
+    let slow = [
+        "verify",
+        "--repo",
+        "repo",
+        "--verify",
+        "echo x > layer; sleep 60",
+    ];
+    let layers = || {
+        let entries = fs::read_dir(road.path("state/prentice/work")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let killed = || {
+        let before = layers();
+        let mut one = Running::start(road.command(&slow));
+        one.says("base: check-1 …");
+        let made = layers().into_iter().find(|name| !before.contains(name));
+        one.signal(Signal::KILL);
+        one.end();
+        let made = made.unwrap();
+        assert!(layers().contains(&made), "nothing was left to remove");
+        made
+    };
+    fs::create_dir_all(road.path("state/prentice/work")).unwrap();
+    let mut living = Running::start(road.command(&slow));
+    living.says("base: check-1 …");
+    let [its] = &layers()[..] else {
+        panic!("{:?}", layers());
+    };
+
+    // The next one that judges, and the next one that runs.
+    killed();
+    road.prentice(&["verify", "--repo", "repo", "--verify", "true"])
+        .ends(0);
+    assert_eq!(layers(), std::slice::from_ref(its));
+    let dead = killed();
+    road.run(FIX).ends(0);
+    assert!(!layers().contains(&dead), "{:?}", layers());
+    assert!(layers().contains(its), "{:?}", layers());
+
+    living.signal(Signal::INT);
+    living.end().ends(130);
+    assert!(!layers().contains(its), "{:?}", layers());
+}
+
+#[test]
 fn while_one_is_at_work_others_read_judge_and_stop_but_do_not_work() {
     let road = Road::new();
     let agent = half();

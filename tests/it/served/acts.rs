@@ -108,6 +108,30 @@ async fn a_proof_that_does_not_come_leaves_the_words_to_whoever_accepts_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_label_deliveries_at_the_time_of_the_act_all_must_have_the_words() {
+    let name = "of_several_label_deliveries";
+    let Some(world) = World::new(name, Hears::ByHand).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let eve = gitea.user("eve").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // No delivery says which label it is about: the one with other words may be the one that tells of this act.
+    for (before, stage) in [("Something else.", "proposed"), (ISSUE, "needs-review")] {
+        let issue = gitea.issue(&eve, repo, "No answer", ISSUE).await;
+        gitea.label(owner, repo, issue, &["agent"]).await;
+        let mut first = world.told("label_updated", issue, owner).await;
+        first["issue"]["body"] = json!(before);
+        let mut second = world.told("label_updated", issue, owner).await;
+        second["number"] = json!(2);
+        world.deliver("issue_label", &first).await;
+        world.deliver("issue_label", &second).await;
+        world.is_at(issue, stage).await;
+    }
+    assert_eq!(world.pulls().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_deliveries_a_stranger_s_words_wait_until_somebody_accepts_their_digest() {
     let Some(world) = World::new("without_deliveries_a_stranger", Hears::Polling).await else {
         return;

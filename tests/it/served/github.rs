@@ -3,6 +3,7 @@
 
 mod doctor;
 mod faults;
+mod hears;
 mod moved;
 mod roads;
 

@@ -54,6 +54,179 @@ async fn each_verdict_is_right_and_told_again_in_the_same_comment() {
     }
 }
 
+/// Pushes that the forge tells of a pull request.
+async fn pushes(world: &World, pull: i64) -> usize {
+    let entries = world.at(&format!("issues/{pull}/timeline")).await;
+    let entries = entries.as_array().cloned().unwrap_or_default();
+    let is_push = |one: &&Value| one["type"] == "pull_push";
+    entries.iter().filter(is_push).count()
+}
+
+/// Waits until the forge tells so many.
+async fn tells(world: &World, pull: i64, count: usize) {
+    world
+        .until("the push is told", 20, async || {
+            pushes(world, pull).await == count
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_judged_is_the_head_as_it_was_when_the_comment_was_made() {
+    let name = "what_is_judged_is_the_head";
+    let Some(mut world) = World::new(name, Hears::Hooks).await else {
+        return;
+    };
+    let (repo, owner) = (world.repo.clone(), world.owner.clone());
+    world
+        .gitea
+        .file(&owner, &repo, "fix", "answer.txt", "41\n")
+        .await;
+    let pull = world.gitea.pull(&owner, &repo, "fix", "fix").await;
+    let asked = world.head(pull).await;
+    tells(&world, pull, 1).await;
+
+    // Asked and pushed to while nobody heard it.
+    world.kill();
+    let comment = world
+        .gitea
+        .comment(&owner, &repo, pull, "/agent verify")
+        .await;
+    world.change(&owner, "fix", "answer.txt", "42\n").await;
+    tells(&world, pull, 2).await;
+    let newest = world.head(pull).await;
+    world.serve(AGENT).await;
+    world
+        .until("what was asked about is judged", 60, async || {
+            says(&world, pull, "not verified", &asked).await
+        })
+        .await;
+    world.reacts(comment, "+1").await;
+    let told = world.by_bot(pull, "note=verify").await.remove(0);
+    let newer = format!(
+        "Newer commits came since; the head is `{}` now. `/agent verify` judges that one.",
+        &newest[..7]
+    );
+    assert!(told.contains(&newer), "{told}");
+    world
+        .until("the statuses are there", 20, async || {
+            world.status(&asked, "prentice / verify").await == "failure"
+        })
+        .await;
+    assert_eq!(world.status(&newest, "prentice / verify").await, "");
+    world
+        .gitea
+        .comment(&owner, &repo, pull, "/agent verify")
+        .await;
+    world
+        .until("the newest one is judged", 60, async || {
+            says(&world, pull, "verified", &newest).await
+        })
+        .await;
+    let told = world.by_bot(pull, "note=verify").await.remove(0);
+    assert!(!told.contains("Newer commits"), "{told}");
+
+    // Pushed over: what was asked about is gone, and nothing else was asked.
+    world.kill();
+    let comment = world
+        .gitea
+        .comment(&owner, &repo, pull, "/agent verify")
+        .await;
+    let refs = crate::gitea::GitRefs::new(&world.gitea, &repo, &owner);
+    refs.force("fix", &refs.commit("answer.txt", "43\n"));
+    world
+        .until("the push is told", 20, async || {
+            let entries = world.at(&format!("issues/{pull}/timeline")).await;
+            entries.to_string().contains(r#"\"is_force_push\":true"#)
+        })
+        .await;
+    world.serve(AGENT).await;
+    world.reacts(comment, "confused").await;
+    let note = format!("note=comment-{comment}");
+    let replies = world.by_bot(pull, &note).await;
+    assert_eq!(replies.len(), 1, "{replies:?}");
+    assert!(
+        replies[0].contains(
+            "Something was pushed after you asked, and the commit that you asked about is gone: nothing was judged. \
+             `/agent verify` asks about the newest one."
+        ),
+        "{replies:?}"
+    );
+    let over = world.head(pull).await;
+    assert_ne!(over, newest);
+    assert_eq!(world.status(&over, "prentice / verify").await, "");
+    world
+        .gitea
+        .comment(&owner, &repo, pull, "/agent verify")
+        .await;
+    world
+        .until("it is judged when asked again", 60, async || {
+            says(&world, pull, "not verified", &over).await
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_does_not_take_a_question_from_whoever_asked_and_is_judged_behind_it() {
+    for per_hour in [1, 5] {
+        let keys = Keys {
+            repository: match per_hour {
+                1 => "[trigger]\nverify = \"all\"\nverify_per_hour = 1",
+                _ => "[trigger]\nverify = \"all\"\nverify_per_hour = 5",
+            },
+            server: "[policy]\nverify_max = \"all\"",
+            ..Keys::default()
+        };
+        let name = "a_push_does_not_take_a_question";
+        let Some(mut world) = World::with(name, Hears::Hooks, keys).await else {
+            return;
+        };
+        let (repo, owner) = (world.repo.clone(), world.owner.clone());
+        world
+            .gitea
+            .file(&owner, &repo, "fix", "answer.txt", "41\n")
+            .await;
+        let pull = world.gitea.pull(&owner, &repo, "fix", "fix").await;
+        let asked = world.head(pull).await;
+        world
+            .until("it is judged unasked", 60, async || {
+                says(&world, pull, "not verified", &asked).await
+            })
+            .await;
+        tells(&world, pull, 1).await;
+        world.kill();
+        world
+            .gitea
+            .comment(&owner, &repo, pull, "/agent verify")
+            .await;
+        world.change(&owner, "fix", "answer.txt", "42\n").await;
+        tells(&world, pull, 2).await;
+        let newest = world.head(pull).await;
+        world.serve(AGENT).await;
+        if per_hour == 1 {
+            // The newest one waits for its hour, so that what is told stays.
+            world
+                .until("whoever asked is told", 60, async || {
+                    let told = world.by_bot(pull, "note=verify").await;
+                    let by = format!("asked for by {}", owner.login);
+                    told[0].contains(&by) && says(&world, pull, "not verified", &asked).await
+                })
+                .await;
+        } else {
+            world
+                .until("the newest one is judged behind it", 60, async || {
+                    says(&world, pull, "verified", &newest).await
+                })
+                .await;
+            let told = world.by_bot(pull, "note=verify").await.remove(0);
+            assert!(
+                told.contains("· unasked, as this repository wants"),
+                "{told}"
+            );
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_s_fork_is_judged_by_our_rules_and_the_stranger_cannot_ask() {
     let Some(world) = World::new("a_stranger_s_fork", Hears::Hooks).await else {

@@ -12,6 +12,7 @@ conformance! { sqlite: super::super::World::sqlite();
     the_referee_takes_the_oldest_question_and_answers_it_once
     a_newer_question_takes_the_place_of_the_older
     another_base_is_another_question
+    what_nobody_asked_for_waits_behind_what_a_person_asked_and_only_the_newest_of_it
     what_nobody_asked_for_is_judged_so_often_in_an_hour_and_the_newest_head_of_each
 }
 
@@ -142,7 +143,15 @@ async fn the_referee_takes_the_oldest_question_and_answers_it_once(w: World) {
     assert_eq!(store.waiting_verdicts().await.unwrap(), 2);
     let begun = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!((begun.question.pull, begun.attempts), (1, 1));
-    store.hand_back_verdict(&begun.question).await.unwrap();
+    // Of a forge that is away: the next one goes on meanwhile.
+    let later = prentice::store::Clock::now(w.clock.as_ref()).plus_secs(20);
+    let back = store.hand_back_verdict(&begun.question, later);
+    back.await.unwrap();
+    let other = store.begin_verdict().await.unwrap().unwrap();
+    assert_eq!(other.question.pull, 2);
+    let back = store.hand_back_verdict(&other.question, Time(0));
+    back.await.unwrap();
+    w.clock.pass(20);
     let again = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!((again.question.pull, again.attempts), (1, 2));
     // Killed: begun anew by the next start.
@@ -160,9 +169,14 @@ async fn a_newer_question_takes_the_place_of_the_older(w: World) {
     let store = w.open().await;
     store.ask_verdict(question(&w, 1, 'a')).await.unwrap();
     let old = store.begin_verdict().await.unwrap().unwrap();
-    // Asked again about the same commit while it runs: the running one answers.
+    // Asked again about the same commit while it runs, when it may be told already: judged once more.
     store.ask_verdict(question(&w, 1, 'a')).await.unwrap();
-    assert_eq!(store.begin_verdict().await.unwrap(), None);
+    assert!(!store.answer_verdict(&old.question, "good").await.unwrap());
+    let old = store.begin_verdict().await.unwrap().unwrap();
+    assert_eq!(
+        (&old.question.head, old.attempts),
+        (&question(&w, 1, 'a').head, 1)
+    );
     store.ask_verdict(question(&w, 1, 'b')).await.unwrap();
     assert!(!store.answer_verdict(&old.question, "good").await.unwrap());
     let new = store.begin_verdict().await.unwrap().unwrap();
@@ -238,4 +252,88 @@ async fn another_base_is_another_question(w: World) {
     assert_eq!(again, None);
     let other = store.judge_unasked(unasked("dev"), 6).await.unwrap();
     assert!(other.is_some());
+}
+
+async fn what_nobody_asked_for_waits_behind_what_a_person_asked_and_only_the_newest_of_it(
+    w: World,
+) {
+    let store = w.open().await;
+    let judge = async |digit| {
+        let judged = store.judge_unasked(unasked(&w, 1, digit), 6).await;
+        judged.unwrap()
+    };
+    let begin = async || {
+        let begun = store.begin_verdict().await.unwrap();
+        begun.map(|begun| begun.question)
+    };
+    let is = |question: &Option<Question>| {
+        let question = question.as_ref().unwrap();
+        (
+            question.head.as_str().chars().next(),
+            question.asker.clone(),
+        )
+    };
+    let (dana, nobody) = (Some("dana".to_owned()), None);
+    store.ask_verdict(question(&w, 1, 'a')).await.unwrap();
+    // Pushed to, once and again, while the question waits and while it is answered.
+    assert_eq!(judge('b').await, None);
+    let first = begin().await;
+    assert_eq!(is(&first), (Some('a'), dana.clone()));
+    assert_eq!(judge('c').await, None);
+    assert_eq!(judge('c').await, None);
+    assert_eq!(begin().await, None, "one question at a time");
+    assert!(store.answer_verdict(&first.unwrap(), "good").await.unwrap());
+    let second = begin().await;
+    assert_eq!(is(&second), (Some('c'), nobody.clone()));
+    assert!(
+        store
+            .answer_verdict(&second.unwrap(), "good")
+            .await
+            .unwrap()
+    );
+    assert_eq!(begin().await, None);
+
+    // Asked about an older head while the newest waits unasked: that one goes on behind it.
+    assert!(judge('d').await.is_some());
+    store.ask_verdict(question(&w, 1, 'c')).await.unwrap();
+    let asked = begin().await;
+    assert_eq!(is(&asked), (Some('c'), dana.clone()));
+    // Asked about the one that waits behind: it is judged once.
+    store.ask_verdict(question(&w, 1, 'd')).await.unwrap();
+    let asked = begin().await;
+    assert_eq!(is(&asked), (Some('d'), dana.clone()));
+    assert!(store.answer_verdict(&asked.unwrap(), "good").await.unwrap());
+    assert_eq!(begin().await, None);
+
+    // Asked about the newest while an older one waits unasked: that one is nobody's matter any more.
+    assert!(judge('e').await.is_some());
+    store.ask_verdict(question(&w, 1, 'f')).await.unwrap();
+    assert_eq!(judge('f').await, None);
+    let asked = begin().await;
+    assert_eq!(is(&asked), (Some('f'), dana));
+    assert!(store.answer_verdict(&asked.unwrap(), "good").await.unwrap());
+    assert_eq!(begin().await, None);
+    // Asked about what is judged unasked at this moment, and may be told already: judged for whoever asks.
+    assert!(judge('1').await.is_some());
+    let running = begin().await.unwrap();
+    store.ask_verdict(question(&w, 1, '1')).await.unwrap();
+    assert!(!store.answer_verdict(&running, "good").await.unwrap());
+    let asked = begin().await;
+    assert_eq!(is(&asked), (Some('1'), Some("dana".to_owned())));
+    assert_eq!(judge('2').await, None);
+    assert!(store.answer_verdict(&asked.unwrap(), "good").await.unwrap());
+    let behind = begin().await;
+    assert_eq!(is(&behind), (Some('2'), nobody));
+    assert!(
+        store
+            .answer_verdict(&behind.unwrap(), "good")
+            .await
+            .unwrap()
+    );
+    // Five were counted: `b` with its successor, `d`, `e`, `1` and `2`.
+    let now = prentice::store::Clock::now(w.clock.as_ref());
+    assert_eq!(judge('3').await, Some(now));
+    let begun = begin().await.unwrap();
+    assert!(store.answer_verdict(&begun, "good").await.unwrap());
+    assert!(judge('4').await > Some(now), "as many as may be");
 }

@@ -214,3 +214,50 @@ async fn a_push_that_a_rule_refuses_fails_with_the_rule_s_own_words() {
     assert_eq!(hub.pulls(), [0; 0]);
     assert_eq!(hub.branches(), 0);
 }
+
+/// Asked while nobody hears it, then pushed over: GitHub tells of that, with a moment of its own.
+async fn pushed_over(app: bool) {
+    let Some(mut hub) = Hub::new(app, Hears::Polling).await else {
+        return;
+    };
+    let (number, head) = hub.pull_of_a_fork(&[("answer.txt", "41\n")]);
+    hub.kill();
+    let asked = hub.fake.world().comment(number, "dana", "/agent verify");
+    // Of the same second nothing would be proven.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let over = hub.commit(&[("answer.txt", "42\n")], "refs/pull/0/head");
+    {
+        let mut world = hub.fake.world();
+        world.happened(number, "mallory", "head_ref_force_pushed", "");
+        world.head_moved(number, over.as_str(), "mallory");
+    }
+    hub.serve(AGENT).await;
+    hub.until("it is said that nothing is judged", 60, async || {
+        hub.reactions(asked) == ["confused"]
+    })
+    .await;
+    let replies = hub.by_us(number, &format!("note=comment-{asked}"));
+    assert!(
+        replies.len() == 1 && replies[0].contains("the commit that you asked about is gone"),
+        "{replies:?}"
+    );
+    assert_eq!(hub.by_us(number, "note=verify"), [""; 0]);
+    for sha in [head.as_str(), over.as_str()] {
+        assert_eq!(hub.check(sha, "prentice / verify"), "");
+    }
+    hub.fake.world().comment(number, "dana", "/agent verify");
+    hub.until("it is judged when asked again", 60, async || {
+        says(&hub, number, "verified", over.as_str())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_an_app_what_was_asked_about_and_pushed_over_is_not_judged() {
+    pushed_over(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_token_what_was_asked_about_and_pushed_over_is_not_judged() {
+    pushed_over(false).await;
+}
