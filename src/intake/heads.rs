@@ -14,6 +14,10 @@ pub(super) enum Then {
     Lost,
 }
 
+/// How long after a push the forge may tell of it: who pushes and asks at once means what was pushed. A push that is
+/// told so soon after a comment is not proven to be later.
+const TOLD_SECS: u64 = 5;
+
 /// Reads the head at a comment out of a timeline, oldest entry first. `numbered`: entries and comments are numbered in
 /// the order they came, and each push to an open pull request is told. Else moments tell, and what came within the same
 /// one proves nothing.
@@ -25,7 +29,7 @@ pub(super) fn head_then(
     numbered: bool,
 ) -> Then {
     let is_later = |entry: &Entry| match numbered {
-        true => entry.id > comment.0,
+        true => entry.id > comment.0 && entry.at > at.plus_secs(TOLD_SECS),
         false => entry.at > at,
     };
     let (mut known, mut moved, mut told_anew) = (None, false, false);
@@ -72,7 +76,7 @@ mod tests {
             Entry {
                 id,
                 by: None,
-                at: Time(id),
+                at: Time(id * 10_000),
                 what,
             }
         };
@@ -84,7 +88,7 @@ mod tests {
     fn the_head_is_the_one_of_the_comment_as_far_as_the_forge_proves_it() {
         let told = |words: &str, numbered| match head_then(
             &entries(words),
-            (CommentId(10), Time(10)),
+            (CommentId(10), Time(100_000)),
             numbered,
         ) {
             Then::AsNow => "as now".to_owned(),
@@ -134,14 +138,15 @@ mod tests {
         11:t 12:b 13:c       lost     lost
         11:t 12:b 13:C       lost     lost
         ");
-        // Of the same second, told apart by numbers alone.
-        let same = |entry: Entry| Entry {
-            at: Time(10),
-            ..entry
+        // Told so soon after the comment that the push may have come before it; on GitHub only of the same second.
+        let over = |at| {
+            let mut entries = entries("11:B 12:x");
+            entries[0].at = Time(at);
+            let asked = (CommentId(10), Time(100_000));
+            [true, false].map(|numbered| head_then(&entries, asked, numbered))
         };
-        let over: Vec<Entry> = entries("11:B").into_iter().map(same).collect();
-        let asked = (CommentId(10), Time(10));
-        assert_eq!(head_then(&over, asked, true), Then::Lost);
-        assert_eq!(head_then(&over, asked, false), Then::AsNow);
+        assert_eq!(over(100_000), [Then::AsNow, Then::AsNow]);
+        assert_eq!(over(105_000), [Then::AsNow, Then::Lost]);
+        assert_eq!(over(106_000), [Then::Lost, Then::Lost]);
     }
 }

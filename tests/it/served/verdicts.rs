@@ -71,6 +71,11 @@ async fn tells(world: &World, pull: i64, count: usize) {
         .await;
 }
 
+/// A push from now on is told too long after what was asked to be taken for an earlier one.
+async fn later() {
+    tokio::time::sleep(Duration::from_secs(7)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_judged_is_the_head_as_it_was_when_the_comment_was_made() {
     let name = "what_is_judged_is_the_head";
@@ -92,6 +97,7 @@ async fn what_is_judged_is_the_head_as_it_was_when_the_comment_was_made() {
         .gitea
         .comment(&owner, &repo, pull, "/agent verify")
         .await;
+    later().await;
     world.change(&owner, "fix", "answer.txt", "42\n").await;
     tells(&world, pull, 2).await;
     let newest = world.head(pull).await;
@@ -132,6 +138,7 @@ async fn what_is_judged_is_the_head_as_it_was_when_the_comment_was_made() {
         .gitea
         .comment(&owner, &repo, pull, "/agent verify")
         .await;
+    later().await;
     let refs = crate::gitea::GitRefs::new(&world.gitea, &repo, &owner);
     refs.force("fix", &refs.commit("answer.txt", "43\n"));
     world
@@ -199,6 +206,7 @@ async fn a_push_does_not_take_a_question_from_whoever_asked_and_is_judged_behind
             .gitea
             .comment(&owner, &repo, pull, "/agent verify")
             .await;
+        later().await;
         world.change(&owner, "fix", "answer.txt", "42\n").await;
         tells(&world, pull, 2).await;
         let newest = world.head(pull).await;
