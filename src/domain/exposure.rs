@@ -17,8 +17,8 @@ pub const WORKFLOW_FOLDERS: &[&str] = &[
     ".forgejo/workflows",
 ];
 
-/// Longest file that is read, in bytes.
-const FILE_MAX: usize = 512 << 10;
+/// Bytes of a file that is too long to be read, and is asked about for that.
+pub const TOO_LONG: usize = (512 << 10) + 1;
 /// Most files that are read.
 const FILES_MAX: usize = 500;
 /// Most reasons of one file.
@@ -89,7 +89,7 @@ pub fn exposure(files: &[(RepoPath, Vec<u8>)], branch: &str) -> Exposure {
             continue;
         }
         match std::str::from_utf8(bytes) {
-            _ if bytes.len() > FILE_MAX => reasons.push(whole(path, "too long to be read")),
+            _ if bytes.len() >= TOO_LONG => reasons.push(whole(path, "too long to be read")),
             Err(_) => reasons.push(whole(path, "not text, so nothing is known of it")),
             Ok(text) => read.push((path, lines(text))),
         }

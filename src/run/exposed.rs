@@ -4,12 +4,13 @@
 //! workflows are those of the base commit: what an agent changes of them is never pushed.
 
 use super::{Bench, Exit, blocking};
-use crate::domain::exposure::{WORKFLOW_FOLDERS, exposure};
+use crate::domain::exposure::{TOO_LONG, WORKFLOW_FOLDERS, exposure};
 use crate::domain::gates::{Finding, Gate, Outcome};
 use crate::domain::task::{RunResult, Task};
+use crate::git;
 
-/// Largest workflow that is read; a longer one counts as exposed.
-const FILE_CAP: u64 = 1 << 20;
+/// Largest workflow whose content counts; of a longer one only that it is too long, which is asked about too.
+const FILE_CAP: u64 = 16 << 20;
 /// Most reasons that are shown.
 const REASONS: usize = 10;
 
@@ -26,8 +27,11 @@ pub(super) async fn ask(bench: &Bench, task: &Task, result: &mut RunResult) -> R
                 .iter()
                 .any(|folder| path.as_bytes().starts_with(format!("{folder}/").as_bytes()));
             if is_workflow {
-                let bytes = mirror.file_at(&base, &path, FILE_CAP)?;
-                files.push((path, bytes.unwrap_or_default()));
+                let bytes = match mirror.file_at(&base, &path, FILE_CAP) {
+                    Err(git::Error::Limit { .. }) => vec![0; TOO_LONG],
+                    found => found?.unwrap_or_default(),
+                };
+                files.push((path, bytes));
             }
         }
         Ok(exposure(&files, &branch))
