@@ -551,7 +551,7 @@ jobs:
     fn what_cannot_be_read_counts_as_exposed() {
         let mut odd = file("odd.yml", "");
         odd.1 = b"on: workflow_dispatch\n\xff".to_vec();
-        let long = file("long.yml", &" ".repeat(FILE_MAX + 1));
+        let long = file("long.yml", &" ".repeat(TOO_LONG));
         let script = file("run.sh", "secrets.X");
         insta::assert_snapshot!(told(&[odd, long, script]), @"
         long.yml too long to be read
