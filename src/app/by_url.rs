@@ -11,6 +11,7 @@ use super::local::bench;
 use super::prepare::governing;
 use super::referee::{Fetched, Trouble, check, fetch_pull};
 use super::remote::{RemoteRefs, remote};
+use super::served::mirror_folder;
 use super::{App, AppError, Refereed, Said};
 use crate::config::{self, Credentials, ForgeKind, ForgeSettings};
 use crate::domain::report::{self, CheckState, Refereeing, Voice};
@@ -195,7 +196,7 @@ impl App {
             pull.base_branch,
             repository.default_branch
         ));
-        let folder = format!("{}-{}", place.named.forge.name, repository.id);
+        let folder = mirror_folder(&place.named.forge.name, repository.id);
         let mirror = Mirror::open_or_create(&self.data.join("repos").join(folder))?;
         let remote = remote(place.service.as_ref(), repository).await;
         let remote = remote.map_err(|why| told(&why))?;
