@@ -115,7 +115,7 @@ impl App {
         let mut looking = Vec::new();
         for forge in &self.server.forges {
             let own = Arc::new(Notify::new());
-            let looker = self.looker(forge, &forges, &own)?;
+            let looker = Arc::new(self.looker(forge, &forges, &own)?);
             // What is seen now counts from now on, so nobody is told that the server is there before.
             let seen = looker.refresh().await;
             seen.map_err(|why| {
@@ -253,6 +253,7 @@ impl App {
             },
             wake: Arc::clone(wake),
             served: Mutex::default(),
+            one_list: tokio::sync::Mutex::default(),
         })
     }
 }
