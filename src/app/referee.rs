@@ -24,6 +24,10 @@ use crate::store::{Begun, Clock, Question, Steps, Store};
 /// Times that a question is begun before it is given up.
 const MOST_ATTEMPTS: u32 = 3;
 
+/// Told of one that was given up without an end of its own.
+const ENDED_EACH_TIME: &str =
+    "the server ended each of the three times that it was begun; its log may say why";
+
 /// Longest wait without a look at what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -116,7 +120,9 @@ impl Referee {
                     true => self.clock.now(),
                     false => self.clock.now().plus_secs(AFTER_TROUBLE_SECS),
                 };
-                if let Err(why) = self.store.hand_back_verdict(question, at).await {
+                let counts = !stop.is_cancelled();
+                let back = self.store.hand_back_verdict(question, at, counts);
+                if let Err(why) = back.await {
                     tracing::error!(%why, "a question was not handed back");
                 }
                 return;
@@ -146,6 +152,10 @@ impl Referee {
         halted: watch::Receiver<Option<Halt>>,
     ) -> Result<(), Trouble> {
         let question = &begun.question;
+        // Its trouble is counted when it ends; what ended the whole server comes back with more attempts than that.
+        if begun.attempts > MOST_ATTEMPTS {
+            return Err(Trouble::Never(ENDED_EACH_TIME.to_owned()));
+        }
         let (conversation, repository, service) = self
             .place(question)
             .ok_or_else(|| Trouble::Never("the repository is not served any more".to_owned()))?;

@@ -429,7 +429,14 @@ impl Desk for ForgeDesk {
             let mut now = prepared(&base.0)?;
             let named = now.settings.task.base.clone();
             if !named.is_empty() && named != base.1 {
-                base = (head(&named)?, named);
+                let found = head(&named).map_err(|error| match error {
+                    GroundError::Forge(forge::Error::Gone { .. }) => GroundError::NoBase {
+                        why: no_base(&now.settings, &named),
+                        settings: Box::new(now.settings.clone()),
+                    },
+                    other => other,
+                });
+                base = (found?, named);
                 // The rules are the default branch's, whatever work starts from.
                 now.files = mirror
                     .list_files(&base.0)
@@ -480,6 +487,14 @@ impl Desk for ForgeDesk {
     fn forge(&self, task: &Task) -> Arc<dyn Forge> {
         World::forge(self.forges.as_ref(), task).0
     }
+}
+
+/// Told where somebody asks for something.
+fn no_base(settings: &Settings, branch: &str) -> String {
+    let file = settings.file.as_deref().unwrap_or("the repository file");
+    format!(
+        "{file}: `base` under `[task]` names the branch `{branch}`, which is not there; push that branch, or name another"
+    )
 }
 
 fn ground_error(error: RemoteError) -> GroundError {

@@ -162,11 +162,11 @@ async fn the_referee_takes_the_oldest_question_and_answers_it_once(w: World) {
     assert_eq!((begun.question.pull, begun.attempts), (1, 1));
     // Of a forge that is away: the next one goes on meanwhile.
     let later = prentice::store::Clock::now(w.clock.as_ref()).plus_secs(20);
-    let back = store.hand_back_verdict(&begun.question, later);
+    let back = store.hand_back_verdict(&begun.question, later, true);
     back.await.unwrap();
     let other = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!(other.question.pull, 2);
-    let back = store.hand_back_verdict(&other.question, Time(0));
+    let back = store.hand_back_verdict(&other.question, Time(0), true);
     back.await.unwrap();
     w.clock.pass(20);
     let again = store.begin_verdict().await.unwrap().unwrap();
