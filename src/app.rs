@@ -13,6 +13,7 @@ mod link;
 mod local;
 mod looker;
 mod looks;
+mod opening;
 mod out_of_reach;
 mod prepare;
 mod referee;

@@ -288,12 +288,7 @@ impl Looker {
     }
 
     /// Where a delivery says to look; why it says nothing. Asks the forge nothing: the deliveries behind it wait.
-    fn note(
-        &self,
-        (hint, at): (Hint, Time),
-        hook: HookId,
-        plan: &mut Plan,
-    ) -> Result<(), String> {
+    fn note(&self, (hint, at): (Hint, Time), hook: HookId, plan: &mut Plan) -> Result<(), String> {
         // One that is to be listed may be told of already.
         if self.served_as(hint.repository).is_none() && plan.listed_at().is_none() {
             return Err(format!("{} is not served", hint.name));

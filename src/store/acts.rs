@@ -103,8 +103,7 @@ pub trait Acts: Send + Sync {
     async fn pay_look(&self, repository: &RepositoryKey, number: i64) -> Result<(), StoreError>;
 
     /// Looks that are owed: number, and how far the repository was read then.
-    async fn owed_looks(&self, repository: &RepositoryKey)
-    -> Result<Vec<(i64, Time)>, StoreError>;
+    async fn owed_looks(&self, repository: &RepositoryKey) -> Result<Vec<(i64, Time)>, StoreError>;
 
     /// How many acts of this account with this outcome were settled in the repository since then; an
     /// empty `actor` is anybody, an empty `outcome` whatever came of it.
@@ -315,10 +314,7 @@ impl Acts for Sqlite {
             .await
     }
 
-    async fn owed_looks(
-        &self,
-        repository: &RepositoryKey,
-    ) -> Result<Vec<(i64, Time)>, StoreError> {
+    async fn owed_looks(&self, repository: &RepositoryKey) -> Result<Vec<(i64, Time)>, StoreError> {
         let owed: Vec<(i64, i64)> = sqlx::query_as(OWED)
             .bind(&repository.forge)
             .bind(repository.id)

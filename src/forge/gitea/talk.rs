@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::super::http::Call;
 use super::super::{
-    Account, CHANGED_MAX, Changed, Comment, CommentId, Conversation, Did, Entry, Error, LIST_MAX, Proof,
-    PullInfo, Reaction, Remark, Repository, Review, ReviewVerdict, Thread, note_marker,
+    Account, CHANGED_MAX, Changed, Comment, CommentId, Conversation, Did, Entry, Error, LIST_MAX,
+    Proof, PullInfo, Reaction, Remark, Repository, Review, ReviewVerdict, Thread, note_marker,
 };
 use super::shape::{
     RawComment, RawEntry, RawIssue, RawPull, RawPush, RawReaction, RawRemark, RawReview, account,

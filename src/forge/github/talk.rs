@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::super::{
-    Account, CHANGED_MAX, Changed, Comment, CommentId, Conversation, Entry, Error, Proof, PullInfo, Reaction,
-    Remark, Repository, Review, Thread, note_marker,
+    Account, CHANGED_MAX, Changed, Comment, CommentId, Conversation, Entry, Error, Proof, PullInfo,
+    Reaction, Remark, Repository, Review, Thread, note_marker,
 };
 use super::api::{Ask, Line, Method};
 use super::comments::{Found, Missing};
