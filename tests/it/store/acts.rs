@@ -171,6 +171,11 @@ async fn the_referee_takes_the_oldest_question_and_answers_it_once(w: World) {
     w.clock.pass(20);
     let again = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!((again.question.pull, again.attempts), (1, 2));
+    // Only made way: that was no attempt.
+    let back = store.hand_back_verdict(&again.question, Time(0), false);
+    back.await.unwrap();
+    let again = store.begin_verdict().await.unwrap().unwrap();
+    assert_eq!((again.question.pull, again.attempts), (1, 2));
     // Killed: begun anew by the next start.
     store.requeue_verdicts().await.unwrap();
     let begun = store.begin_verdict().await.unwrap().unwrap();
