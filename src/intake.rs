@@ -74,6 +74,14 @@ pub enum GroundError {
     /// Its file has mistakes; all of them, as text.
     #[error("{0}")]
     Broken(String),
+    /// Its file can be read, and work cannot start from the branch that it names; why, as text.
+    #[error("{why}")]
+    NoBase {
+        /// What the file says otherwise.
+        settings: Box<Settings>,
+        /// The key and the branch.
+        why: String,
+    },
     /// The forge or the network.
     #[error(transparent)]
     Forge(#[from] forge::Error),
@@ -155,10 +163,12 @@ struct Scene<'a> {
     served: &'a Served,
     conversation: Arc<dyn Conversation>,
     thread: Thread,
-    /// `None` where the repository file has mistakes, which are told where somebody asks for something.
+    /// The mistakes where the repository file has some: they are told where somebody asks for something.
     ground: Result<Ground, String>,
-    /// Those of the ground, else the built-in ones.
+    /// Those of the repository file, else the built-in ones.
     settings: Settings,
+    /// Whether the repository file could be read.
+    is_read: bool,
     /// What signed deliveries said, and when they arrived.
     hints: &'a [(Hint, Time)],
 }
@@ -215,17 +225,22 @@ impl Intake {
             }
             Err(error) => return Err(error.into()),
         };
-        let ground = match self.desk.ground(&served.repository).await {
-            Ok(ground) => Ok(ground),
-            Err(GroundError::Broken(mistakes)) => Err(mistakes),
+        let (ground, settings) = match self.desk.ground(&served.repository).await {
+            Ok(ground) => {
+                let settings = ground.settings.clone();
+                (Ok(ground), Some(settings))
+            }
+            Err(GroundError::Broken(mistakes)) => (Err(mistakes), None),
+            // People are heard by the words that the file gives them.
+            Err(GroundError::NoBase { settings, why }) => (Err(why), Some(*settings)),
             Err(GroundError::Forge(error)) => return Err(error.into()),
             Err(GroundError::Host(why)) => return Err(Trouble::Host(why)),
         };
-        let settings = ground.as_ref().map(|ground| ground.settings.clone());
         let scene = Scene {
             served,
             conversation,
             thread,
+            is_read: settings.is_some(),
             settings: settings.unwrap_or_default(),
             ground,
             hints,
@@ -389,9 +404,9 @@ impl Intake {
 impl Scene<'_> {
     /// Who may start a task.
     fn rules(&self) -> Rules {
-        match &self.ground {
-            Ok(ground) => Rules::of(&ground.settings, None, true),
-            Err(_) => Rules::default(),
+        match self.is_read {
+            true => Rules::of(&self.settings, None, true),
+            false => Rules::default(),
         }
     }
 

@@ -47,6 +47,12 @@ const AWAY_SECS: u64 = 30;
 /// What the world of one task is made of; `app` builds it.
 #[async_trait]
 pub trait World: Send + Sync {
+    /// Why nothing of this task can be done now, since its forge was not reached yet; it waits then, and nothing is
+    /// counted.
+    fn away(&self, _task: &Task) -> Option<String> {
+        None
+    }
+
     /// Sandbox, mirror and folders of a task.
     ///
     /// # Errors
@@ -372,7 +378,12 @@ impl Worker {
             return self.answered(self.store.finish(claim, Vec::new()).await);
         };
         let halt = watch::Sender::new(None);
-        let job = self.job(claim, lease, &record.task, &halt);
+        let job = async {
+            match self.world.away(&record.task) {
+                Some(why) => Err(Trouble::Away(why)),
+                None => self.job(claim, lease, &record.task, &halt).await,
+            }
+        };
         let done = tokio::select! {
             done = job => done,
             () = self.keep_alive(claim, lease, &halt) => return Ok(()),

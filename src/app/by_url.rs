@@ -210,7 +210,7 @@ impl App {
             .await
             .map_err(|why| AppError::Internal(Said::plain(why.to_string())))?;
         let Fetched { rules, base, .. } = fetched.map_err(|trouble| match trouble {
-            Trouble::Later(why) => AppError::Host(Said::lower(&why)),
+            Trouble::Later(why) | Trouble::Away(why) => AppError::Host(Said::lower(&why)),
             Trouble::Never(why) => AppError::NotFound(Said::lower(&why)),
         })?;
         let ceilings = (&self.server, &self.server_origins);

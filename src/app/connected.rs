@@ -1,6 +1,6 @@
 //! A forge of the server file, connected.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::domain::owners::Dialect;
 use crate::forge::{Account, Service};
@@ -9,7 +9,8 @@ use crate::git::{Author, Signer};
 /// A forge that is connected.
 pub(super) struct Connected {
     pub(super) service: Arc<dyn Service>,
-    pub(super) us: Account,
+    /// Who we are there, once it told.
+    pub(super) us: OnceLock<Account>,
     /// Its deliveries can come: there is a secret that they are signed with.
     pub(super) hears: bool,
     /// Where addresses are that stand for an account, as `ID+LOGIN`.
@@ -27,10 +28,10 @@ pub(super) struct Connected {
 impl Connected {
     /// Whose commits are made for it: those of our account there, so that the forge shows them as such.
     pub(super) fn author(&self) -> Author {
-        let name = self.us.login.clone();
-        match self.address(&self.us) {
-            Some(email) => Author {
-                name,
+        let us = self.us.get();
+        match us.and_then(|us| Some((us, self.address(us)?))) {
+            Some((us, email)) => Author {
+                name: us.login.clone(),
                 email,
                 signer: self.signer.clone(),
             },

@@ -4,28 +4,18 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::looks::{Failed, Look, Looks, Waiting};
 use super::served::Forges;
-use crate::domain::event::Event;
+use super::sweeper::Found;
+use super::under_way::UnderWay;
 use crate::domain::ident::Time;
-use crate::domain::policy::Right;
-use crate::domain::task::{Stage, Task};
 use crate::forge::hook::{self, Hint, Read, Subject};
-use crate::forge::{self, Repository, Service, is_named};
 use crate::intake::{Intake, Served, Trouble};
-use crate::store::{
-    Arrival, Clock, CommitError, HookId, RepositoryKey, Store, StoredHook, TaskFilter,
-};
-
-/// How far behind its cursor a sweep reads: the forge's clock is not ours.
-const OVERLAP_SECS: u64 = 300;
-
-/// Most looks at once, one for each repository.
-const LOOKS: usize = 8;
+use crate::store::{Clock, CommitError, HookId, RepositoryKey, Store, StoredHook};
 
 /// Most deliveries read in one go.
 const HOOKS: u32 = 200;
@@ -33,8 +23,15 @@ const HOOKS: u32 = 200;
 /// Wait before the repositories are listed again where that failed.
 const LIST_AGAIN: Duration = Duration::from_secs(30);
 
-/// One forge under observation. Dropped, it loses nothing but looks that failed for so long that they are parked: what
-/// was not settled is read again.
+/// Wait before a look at what may be listed by then.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How long looks that are under way may go on after the stop: far below what `deploy/prentice.service` gives the whole
+/// end, `TimeoutStopSec`.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// One forge under observation. Dropped, it loses nothing: what was not settled is read again, and what failed is owed
+/// in the store.
 pub(super) struct Looker {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
@@ -47,6 +44,8 @@ pub(super) struct Looker {
     pub(super) wake: Arc<Notify>,
     /// By the forge's id.
     pub(super) served: Mutex<BTreeMap<i64, Served>>,
+    /// One list of the repositories at a time, so that none is replaced by an older one.
+    pub(super) one_list: tokio::sync::Mutex<()>,
 }
 
 /// What became of a delivery that says nothing about one issue.
@@ -58,164 +57,208 @@ const MOVED: &str = "what governs the repository is read again";
 /// What became of one whose look failed each time.
 const PARKED: &str = "its look failed each time; the next sweep tries it again";
 
-/// A repository of which only this is known; its adapter finds it by the id.
-fn by_id(id: i64, name: &str) -> Repository {
-    Repository {
-        id,
-        name: name.to_owned(),
-        default_branch: String::new(),
-        private: true,
-        archived: false,
-        personal: false,
-        clone_url: String::new(),
-        page: String::new(),
-        ours: None,
-    }
-}
-
 /// What became of one about a repository that we reach no more, or that is archived.
 const UNSERVED: &str = "its repository is not served any more";
 
+/// What is to be done next.
+struct Plan {
+    looks: Looks,
+    /// Deliveries up to here are read, though not all are settled.
+    read: HookId,
+    /// When the sweep of a repository began whose looks are not all done.
+    swept: BTreeMap<i64, Time>,
+    /// When everything that changed is read again; `None` while it is.
+    sweep_at: Option<Instant>,
+    /// When the repositories are listed anew, where a delivery says that they are others now.
+    list_at: Option<Instant>,
+    is_listing: bool,
+}
+
+impl Plan {
+    /// When a repository that is not served may be by then; `None` where the list is as new as can be.
+    fn listed_at(&self) -> Option<Instant> {
+        self.list_at.or_else(|| self.is_listing.then(Instant::now))
+    }
+}
+
 impl Looker {
-    /// Until `stop`.
-    pub(super) async fn work(self, stop: &CancellationToken) {
-        let mut looks = Looks::default();
-        let mut looking: JoinSet<(Look, Waiting, Result<(), Trouble>)> = JoinSet::new();
-        let mut busy: HashSet<i64> = HashSet::new();
-        // Deliveries up to here are read, though not all are settled.
-        let mut read = HookId(0);
-        // When the sweep of a repository began whose looks are not all done.
-        let mut swept: BTreeMap<i64, Time> = BTreeMap::new();
-        let mut sweep_at = Instant::now();
-        // When the repositories are listed anew, where a delivery says that they are others now.
-        let mut list_at: Option<Instant> = None;
+    /// Until `stop`; then for at most [`END_WITHIN`]. Neither a sweep nor a list of the repositories holds up what
+    /// deliveries tell: each is a task of its own.
+    pub(super) async fn work(self: Arc<Self>, stop: &CancellationToken) {
+        let mut plan = Plan {
+            looks: Looks::default(),
+            read: HookId(0),
+            swept: BTreeMap::new(),
+            sweep_at: Some(Instant::now()),
+            list_at: None,
+            is_listing: false,
+        };
+        let mut under_way = UnderWay::default();
+        let (mut sweeping, mut listing) = (JoinSet::new(), JoinSet::new());
+        let (finds, mut found) = mpsc::channel(1);
         while !stop.is_cancelled() {
-            if sweep_at <= Instant::now() {
-                match self.sweep(&mut looks, &mut swept).await {
-                    Ok(()) => list_at = None,
-                    Err(why) => {
-                        tracing::warn!(forge = self.name, %why, "the sweep came to no end; it is done again");
-                    }
-                }
-                sweep_at = Instant::now() + self.every;
+            let now = Instant::now();
+            if plan.sweep_at.is_some_and(|at| at <= now) {
+                plan.sweep_at = None;
+                let (looker, finds) = (Arc::clone(&self), finds.clone());
+                sweeping.spawn(async move { looker.sweep(&finds).await });
             }
-            if let Err(why) = self.take_hooks(&mut looks, &mut read, &mut list_at).await {
+            if let Err(why) = self.take_hooks(&mut plan).await {
                 tracing::error!(forge = self.name, %why, "deliveries were not read");
             }
-            if list_at.is_some_and(|at| at <= Instant::now()) {
-                list_at = match self.refresh().await {
-                    Ok(()) => None,
-                    Err(why) => {
-                        tracing::warn!(forge = self.name, %why, "the repositories were not listed; they are again");
-                        Some(Instant::now() + LIST_AGAIN)
-                    }
-                };
+            if !plan.is_listing && plan.list_at.is_some_and(|at| at <= now) {
+                (plan.list_at, plan.is_listing) = (None, true);
+                let looker = Arc::clone(&self);
+                listing.spawn(async move { looker.refresh().await });
             }
-            for (repository, hooks) in self.start(&mut looks, &mut looking, &mut busy, list_at) {
+            for (repository, hooks) in self.start(&mut plan, &mut under_way) {
                 // Its cursor stays, so that everything is found once it is served again.
-                swept.remove(&repository);
+                plan.swept.remove(&repository);
                 for hook in hooks {
                     self.settle(hook, Some(UNSERVED.to_owned())).await;
                 }
             }
-            self.looked(&looks, &busy, &mut swept).await;
+            self.looked(&mut plan, under_way.busy()).await;
             // What is due already waits for another look to end, which wakes by itself.
-            let next = looks.next_at(Instant::now());
-            let until = [next, list_at]
+            let next = plan.looks.next_at(Instant::now());
+            let list_at = plan.list_at.filter(|_| !plan.is_listing);
+            let until = [next, list_at, plan.sweep_at]
                 .into_iter()
                 .flatten()
-                .fold(sweep_at, Ord::min);
+                .fold(Instant::now() + self.every, Ord::min);
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.wake.notified() => {}
-                Some(done) = looking.join_next() => match done {
-                    Ok((look, one, done)) => {
-                        busy.remove(&look.0);
-                        self.ended(look, one, done, &mut looks).await;
+                Some((look, one, done)) = under_way.next() => {
+                    self.ended(look, one, done, &mut plan.looks).await;
+                }
+                Some(one) = found.recv() => plan.take(one),
+                Some(done) = sweeping.join_next() => {
+                    plan.sweep_at = Some(Instant::now() + self.every);
+                    if let Some(why) = trouble(done) {
+                        tracing::warn!(forge = self.name, %why, "the sweep came to no end; it is done again");
                     }
-                    Err(why) => {
-                        tracing::error!(forge = self.name, %why, "a look ended in a panic");
-                        busy.clear();
-                        read = HookId(0);
+                }
+                Some(done) = listing.join_next() => {
+                    plan.is_listing = false;
+                    if let Some(why) = trouble(done) {
+                        tracing::warn!(forge = self.name, %why, "the repositories were not listed; they are again");
+                        plan.list_at.get_or_insert_with(|| Instant::now() + LIST_AGAIN);
                     }
-                },
+                }
                 () = tokio::time::sleep_until(until.into()) => {}
             }
         }
-        // What is under way stays taken up, and is looked at again by the next start.
-        looking.abort_all();
+        // What they had to read is read by the next start: no cursor was moved past it.
+        sweeping.abort_all();
+        listing.abort_all();
+        under_way.end(END_WITHIN).await;
     }
 
     /// Starts the looks that are due, one for each repository. Gives what is not looked at since its repository is
     /// served no more, with the deliveries that said to.
-    fn start(
-        &self,
-        looks: &mut Looks,
-        looking: &mut JoinSet<(Look, Waiting, Result<(), Trouble>)>,
-        busy: &mut HashSet<i64>,
-        list_at: Option<Instant>,
-    ) -> Vec<(i64, Vec<HookId>)> {
+    fn start(&self, plan: &mut Plan, under_way: &mut UnderWay) -> Vec<(i64, Vec<HookId>)> {
         let now = Instant::now();
         let mut left = Vec::new();
-        while looking.len() < LOOKS {
-            let Some((look, one)) = looks.next_due(busy, now) else {
+        while !under_way.is_full() {
+            let Some((look, one)) = plan.looks.next_due(under_way.busy(), now) else {
                 break;
             };
-            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(served) = served.get(&look.0).cloned() else {
-                match list_at {
+            let Some(mut served) = self.served_as(look.0) else {
+                match plan.listed_at() {
                     // It may be among those that are to be listed.
-                    Some(at) => looks.put_off(look, one, at.max(now + Duration::from_secs(1))),
+                    Some(at) => plan.looks.put_off(look, one, at.max(now + SOON)),
                     None => left.push((look.0, one.hooks)),
                 }
                 continue;
             };
-            busy.insert(look.0);
-            let intake = Arc::clone(&self.intake);
-            looking.spawn(async move {
-                let done = intake.look(&served, look.1, &one.hints).await;
-                (look, one, done)
+            if let Some(since) = one.owed {
+                let until = &mut served.read.looked_until;
+                *until = since.min(*until);
+            }
+            let (intake, hints) = (Arc::clone(&self.intake), one.hints.clone());
+            under_way.begin((look, one), async move {
+                intake.look(&served, look.1, &hints).await
             });
         }
         left
     }
 
-    async fn ended(&self, look: Look, one: Waiting, done: Result<(), Trouble>, looks: &mut Looks) {
-        match done {
+    fn served_as(&self, repository: i64) -> Option<Served> {
+        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        served.get(&repository).cloned()
+    }
+
+    async fn ended(
+        &self,
+        look: Look,
+        mut one: Waiting,
+        done: Result<(), Trouble>,
+        looks: &mut Looks,
+    ) {
+        let number = look.1;
+        let why = match done {
             Ok(()) => {
+                if looks.done(look, &one) {
+                    let paid = self.store.pay_look(&self.key(look.0), number).await;
+                    if let Err(why) = paid {
+                        tracing::error!(forge = self.name, number, %why, "a look was not noted as done; it is done again");
+                    }
+                }
                 for hook in one.hooks {
                     self.settle(hook, None).await;
                 }
+                return;
             }
             Err(Trouble::NotYet { number, after }) => {
                 tracing::debug!(forge = self.name, number, ?after, "a proof may still come");
-                looks.expect(look, one, Instant::now() + after);
+                return looks.expect(look, one, Instant::now() + after);
             }
-            Err(why) => match looks.failed(look, one, &why, Instant::now()) {
-                Failed::Again(wait) => {
-                    let number = look.1;
-                    tracing::warn!(forge = self.name, number, %why, ?wait, "a look came to no end");
+            Err(why) => why,
+        };
+        self.owe(look, &mut one).await;
+        match looks.failed(look, one, &why, Instant::now()) {
+            Failed::Again(wait) => {
+                tracing::warn!(forge = self.name, number, %why, ?wait, "a look came to no end");
+            }
+            Failed::Parked(hooks) => {
+                let repository = look.0;
+                tracing::error!(forge = self.name, repository, number, %why, "a look failed each time; what changed there is heard once it does not, and every sweep tries again");
+                for hook in hooks {
+                    self.settle(hook, Some(PARKED.to_owned())).await;
                 }
-                Failed::Parked(hooks) => {
-                    let (repository, number) = look;
-                    tracing::error!(forge = self.name, repository, number, %why, "a look failed each time; what changed there may be missed, and the next sweep tries again");
-                    for hook in hooks {
-                        self.settle(hook, Some(PARKED.to_owned())).await;
-                    }
-                }
-            },
+            }
+        }
+    }
+
+    /// Has the store remember a look that failed: other looks, the cursor and a restart go on without it.
+    async fn owe(&self, look: Look, one: &mut Waiting) {
+        let (repository, number) = look;
+        let read = self.served_as(repository);
+        // Where it is not served at this moment, from its first sight on.
+        let read = read.map_or(Time(0), |served| served.read.looked_until);
+        let since = one.owed.map_or(read, |owed| owed.min(read));
+        let key = self.key(repository);
+        match self.store.owe_look(&key, number, since).await {
+            Ok(()) => one.owed = Some(since),
+            Err(why) => {
+                tracing::error!(forge = self.name, number, %why, "a look that failed was not noted; nothing goes on past it");
+                one.owed = None;
+            }
+        }
+    }
+
+    fn key(&self, id: i64) -> RepositoryKey {
+        RepositoryKey {
+            forge: self.name.clone(),
+            id,
         }
     }
 
     /// Reads deliveries that were stored, and notes where they say to look.
-    async fn take_hooks(
-        &self,
-        looks: &mut Looks,
-        read: &mut HookId,
-        list_at: &mut Option<Instant>,
-    ) -> Result<(), Trouble> {
+    async fn take_hooks(&self, plan: &mut Plan) -> Result<(), Trouble> {
         loop {
-            let found = self.store.next_hooks(&self.name, *read, HOOKS).await?;
+            let found = self.store.next_hooks(&self.name, plan.read, HOOKS).await?;
             if found.is_empty() {
                 return Ok(());
             }
@@ -224,15 +267,15 @@ impl Looker {
                 let ignored = match hook::parse(self.kind, &hook.event, &hook.body) {
                     Read::Ignored(reason) => Some(reason),
                     Read::Reach => {
-                        list_at.get_or_insert_with(Instant::now);
+                        plan.list_at.get_or_insert_with(Instant::now);
                         Some(READ_AGAIN.to_owned())
                     }
-                    Read::Look(hint) => self.note((*hint, at), id, looks, list_at).err(),
+                    Read::Look(hint) => self.note((*hint, at), id, plan).err(),
                 };
                 if let Some(reason) = ignored {
                     self.settle(id, Some(reason)).await;
                 }
-                *read = id;
+                plan.read = id;
             }
         }
     }
@@ -245,201 +288,70 @@ impl Looker {
     }
 
     /// Where a delivery says to look; why it says nothing. Asks the forge nothing: the deliveries behind it wait.
-    fn note(
-        &self,
-        (hint, at): (Hint, Time),
-        hook: HookId,
-        looks: &mut Looks,
-        list_at: &mut Option<Instant>,
-    ) -> Result<(), String> {
-        let is_served = {
-            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-            served.contains_key(&hint.repository)
-        };
+    fn note(&self, (hint, at): (Hint, Time), hook: HookId, plan: &mut Plan) -> Result<(), String> {
         // One that is to be listed may be told of already.
-        if !is_served && list_at.is_none() {
+        if self.served_as(hint.repository).is_none() && plan.listed_at().is_none() {
             return Err(format!("{} is not served", hint.name));
         }
         self.forges.forget_ground(&self.name, hint.repository);
         match hint.subject {
             Subject::Thread(number) => {
-                looks.tell((hint.repository, number), (hint, at), hook);
+                plan.looks.tell((hint.repository, number), (hint, at), hook);
                 Ok(())
             }
             Subject::Branch => Err(MOVED.to_owned()),
             Subject::Repository => {
-                list_at.get_or_insert_with(Instant::now);
+                plan.list_at.get_or_insert_with(Instant::now);
                 Err(READ_AGAIN.to_owned())
             }
         }
     }
 
-    /// Reads which repositories there are, and how they are called now.
-    pub(super) async fn refresh(&self) -> Result<(), Trouble> {
-        let service: &dyn Service = self.intake.service().as_ref();
-        let mut found: BTreeMap<i64, Repository> = BTreeMap::new();
-        for repository in service.repositories(&self.allowed).await? {
-            found.insert(repository.id, repository);
-        }
-        let live = TaskFilter {
-            live: true,
-            repository: None,
-        };
-        let live = self.store.tasks(&live).await?;
-        let live: Vec<Task> = live.into_iter().map(|record| record.task).collect();
-        let of_ours = |task: &&Task| task.issue.forge == self.name;
-        let named: BTreeMap<i64, &str> = live
-            .iter()
-            .filter(of_ours)
-            .filter_map(|task| Some((task.issue.repository_id?, task.issue.repository.as_str())))
-            .collect();
-        for (id, name) in named {
-            if !found.contains_key(&id) && is_named(&self.allowed, name) {
-                found.extend(self.follow(id, name).await?.map(|now| (id, now)));
-            }
-        }
-        for task in live.iter().filter(of_ours) {
-            self.tell_if_lost(task, &found).await?;
-        }
-        let mut served = BTreeMap::new();
-        for repository in found.into_values() {
-            let key = RepositoryKey {
-                forge: self.name.clone(),
-                id: repository.id,
-            };
-            let read = self.store.see_repository(&key, &repository.name).await?;
-            self.forges.keep(&self.name, &repository);
-            if !repository.archived {
-                served.insert(
-                    repository.id,
-                    Served {
-                        key,
-                        repository,
-                        read,
-                    },
-                );
-            }
-        }
-        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
-        Ok(())
-    }
-
-    /// The repository of tasks, by its id: it may be called otherwise by now. `None` = out of reach.
-    async fn follow(&self, id: i64, name: &str) -> Result<Option<Repository>, Trouble> {
-        let known = self.forges.at(&self.name, id);
-        let known = known.map_or_else(|| by_id(id, name), |(_, known)| known);
-        let conversation = self.intake.service().conversation(&known);
-        match conversation.repository().await {
-            Ok(repository) => Ok(Some(repository)),
-            Err(forge::Error::Gone { .. } | forge::Error::NotPermitted { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A task of a repository in which nothing can be written any more stops, and says why.
-    async fn tell_if_lost(
-        &self,
-        task: &Task,
-        found: &BTreeMap<i64, Repository>,
-    ) -> Result<(), Trouble> {
-        // Told once; a person's branch is theirs, and of what nobody saw nothing is told.
-        if task.unshown || matches!(task.stage, Stage::Failed { .. } | Stage::TakenOver { .. }) {
-            return Ok(());
-        }
-        let name = &task.issue.repository;
-        let repository = task.issue.repository_id.and_then(|id| found.get(&id));
-        let why = match repository {
-            None if !is_named(&self.allowed, name) => format!(
-                "{name} is not served any more; name it in `[[forge]] repos` of the server file, then retry"
-            ),
-            None => format!(
-                "{name} cannot be reached any more: it was deleted, or our account lost its right; give it write there, then retry"
-            ),
-            Some(Repository {
-                name,
-                archived: true,
-                ..
-            }) => format!(
-                "{name} is archived, so nothing can be written there; unarchive it, then retry"
-            ),
-            Some(Repository {
-                name,
-                ours: Some(right),
-                ..
-            }) if *right < Right::Write => format!(
-                "our account has only {} access to {name}; give it write there, then retry",
-                right.word()
-            ),
-            Some(_) => return Ok(()),
-        };
-        let event = Box::new(Event::OutOfReach { why });
-        let arrival = Arrival::Event {
-            task: task.id,
-            event,
-        };
-        self.store.deliver(arrival, None).await?;
-        Ok(())
-    }
-
-    /// Everything that changed since the last sweep, and everything that was left undone.
-    async fn sweep(
-        &self,
-        looks: &mut Looks,
-        swept: &mut BTreeMap<i64, Time>,
-    ) -> Result<(), Trouble> {
-        let listed = self.refresh().await;
-        if listed.is_ok() {
-            let served: Vec<Served> = {
-                let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-                served.values().cloned().collect()
-            };
-            looks.want_parked();
-            for one in served {
-                let begun = self.clock.now();
-                match self.sweep_one(&one, looks).await {
-                    Ok(()) => drop(swept.insert(one.key.id, begun)),
-                    // Its cursor stays; the others are not to wait for it.
-                    Err(why) => {
-                        let repository = &one.repository.name;
-                        tracing::warn!(forge = self.name, repository, %why, "what changed in a repository was not read; the next sweep does");
-                    }
-                }
-            }
-        }
-        let since = self.clock.now().minus_secs(3600);
-        let sent = self.intake.service().redeliver(since).await;
-        listed?;
-        sent?;
-        Ok(())
-    }
-
-    async fn sweep_one(&self, one: &Served, looks: &mut Looks) -> Result<(), Trouble> {
-        for number in self.store.unsettled(&one.key).await? {
-            looks.want((one.key.id, number));
-        }
-        let since = one.read.looked_until.minus_secs(OVERLAP_SECS);
-        let conversation = self.intake.service().conversation(&one.repository);
-        for changed in conversation.changed(since).await? {
-            looks.want((one.key.id, changed.number));
-        }
-        Ok(())
-    }
-
     /// Moves the cursors of repositories whose looks are all done.
-    async fn looked(&self, looks: &Looks, busy: &HashSet<i64>, swept: &mut BTreeMap<i64, Time>) {
-        let is_open = |id: &i64| busy.contains(id) || looks.is_open(*id);
-        let done: Vec<(i64, Time)> = swept
+    async fn looked(&self, plan: &mut Plan, busy: &HashSet<i64>) {
+        let is_open = |id: &i64| busy.contains(id) || plan.looks.is_open(*id);
+        let done: Vec<(i64, Time)> = plan
+            .swept
             .iter()
             .filter(|(id, _)| !is_open(id))
             .map(|(id, begun)| (*id, *begun))
             .collect();
         for (id, begun) in done {
-            let forge = self.name.clone();
-            let key = RepositoryKey { forge, id };
-            if let Err(why) = self.store.looked(&key, begun).await {
+            if let Err(why) = self.store.looked(&self.key(id), begun).await {
                 tracing::error!(forge = self.name, %why, "a cursor was not moved");
             }
-            swept.remove(&id);
+            plan.swept.remove(&id);
         }
+    }
+}
+
+impl Plan {
+    /// What a sweep found.
+    fn take(&mut self, found: Found) {
+        match found {
+            Found::Begun => self.looks.want_parked(),
+            Found::Changed {
+                repository,
+                begun,
+                owed,
+                numbers,
+            } => {
+                for (number, since) in owed {
+                    self.looks.want_owed((repository, number), since);
+                }
+                for number in numbers {
+                    self.looks.want((repository, number));
+                }
+                self.swept.insert(repository, begun);
+            }
+        }
+    }
+}
+
+/// Why a task of ours did not come to its end.
+fn trouble(done: Result<Result<(), Trouble>, JoinError>) -> Option<Trouble> {
+    match done {
+        Ok(done) => done.err(),
+        Err(why) => Some(Trouble::Host(why.to_string())),
     }
 }

@@ -30,8 +30,8 @@ pub(super) type Look = (i64, i64);
 #[derive(Default)]
 pub(super) struct Looks {
     waiting: BTreeMap<Look, Waiting>,
-    /// Failed so often that only a delivery or a sweep tries them again; with how often.
-    parked: BTreeMap<Look, u32>,
+    /// Failed so often that only a delivery or a sweep tries them again; with how often, and since when they are owed.
+    parked: BTreeMap<Look, (u32, Time)>,
 }
 
 /// A look that is to be done.
@@ -45,6 +45,8 @@ pub(super) struct Waiting {
     /// What it waits for is a delivery: the next one ends the wait.
     expects: bool,
     tries: u32,
+    /// The store has it as owed since then, so that nothing else waits for it.
+    pub(super) owed: Option<Time>,
 }
 
 /// What follows when a look failed.
@@ -61,8 +63,16 @@ impl Looks {
     pub(super) fn want(&mut self, look: Look) -> &mut Waiting {
         let one = self.waiting.entry(look).or_default();
         // What failed so often is tried once, not as if it never had.
-        one.tries = one.tries.max(self.parked.remove(&look).unwrap_or(0));
+        if let Some((tries, since)) = self.parked.remove(&look) {
+            one.tries = one.tries.max(tries);
+            one.owe(Some(since));
+        }
         one
+    }
+
+    /// To be looked at, since the store has it as owed.
+    pub(super) fn want_owed(&mut self, look: Look, since: Time) {
+        self.want(look).owe(Some(since));
     }
 
     /// The same, as a delivery says.
@@ -84,16 +94,18 @@ impl Looks {
         }
     }
 
-    /// Takes out one that may begin; a repository has one at a time.
+    /// Takes out one that may begin; a repository has one at a time. What a delivery tells of comes before what a sweep
+    /// found, of which there may be thousands.
     pub(super) fn next_due(
         &mut self,
         busy: &HashSet<i64>,
         now: Instant,
     ) -> Option<(Look, Waiting)> {
-        let mut due = self.waiting.iter().filter(|((repository, _), one)| {
+        let due = self.waiting.iter().filter(|((repository, _), one)| {
             !busy.contains(repository) && one.not_before.is_none_or(|at| at <= now)
         });
-        let look = due.next().map(|(look, _)| *look)?;
+        let (look, _) = due.min_by_key(|(look, one)| (one.hooks.is_empty(), **look))?;
+        let look = *look;
         self.waiting.remove_entry(&look)
     }
 
@@ -103,9 +115,22 @@ impl Looks {
         later.filter(|at| *at > now).min()
     }
 
-    /// Whether looks at a repository are still to be done; parked ones are not counted.
+    /// Whether looks at a repository are still to be done of which nothing else knows; owed ones are not counted.
     pub(super) fn is_open(&self, repository: i64) -> bool {
-        self.waiting.keys().any(|(of, _)| *of == repository)
+        let mut waiting = self.waiting.iter();
+        waiting.any(|((of, _), one)| *of == repository && one.owed.is_none())
+    }
+
+    /// One that was taken out came to its end; whether what was owed is paid. It is not where something came meanwhile:
+    /// the look at that pays.
+    pub(super) fn done(&mut self, look: Look, one: &Waiting) -> bool {
+        match self.waiting.get_mut(&look) {
+            Some(newer) => {
+                newer.owe(one.owed);
+                false
+            }
+            None => one.owed.is_some(),
+        }
     }
 
     /// One that was taken out begins later.
@@ -120,7 +145,7 @@ impl Looks {
         again.not_before = again.expects.then_some(until);
     }
 
-    /// One that was taken out came to no end.
+    /// One that was taken out came to no end. What the store does not have as owed is never given up.
     pub(super) fn failed(
         &mut self,
         look: Look,
@@ -130,11 +155,16 @@ impl Looks {
     ) -> Failed {
         one.tries += 1;
         let tries = one.tries;
-        if tries >= most_tries(why) {
+        if tries >= most_tries(why)
+            && let Some(since) = one.owed
+        {
             match self.waiting.get_mut(&look) {
                 // What came meanwhile is looked at once.
-                Some(newer) => newer.tries = tries,
-                None => drop(self.parked.insert(look, tries)),
+                Some(newer) => {
+                    newer.tries = tries;
+                    newer.owe(one.owed);
+                }
+                None => drop(self.parked.insert(look, (tries, since))),
             }
             return Failed::Parked(one.hooks);
         }
@@ -151,6 +181,7 @@ impl Looks {
         let again = self.waiting.entry(look).or_default();
         again.expects = again.hooks.is_empty();
         again.tries = again.tries.max(one.tries);
+        again.owe(one.owed);
         one.hints.append(&mut again.hints);
         one.hooks.append(&mut again.hooks);
         (again.hints, again.hooks) = (one.hints, one.hooks);
@@ -160,6 +191,11 @@ impl Looks {
 }
 
 impl Waiting {
+    /// The oldest time that it is owed since counts.
+    fn owe(&mut self, since: Option<Time>) {
+        self.owed = self.owed.into_iter().chain(since).min();
+    }
+
     fn forget_oldest(&mut self) {
         let over = self.hints.len().saturating_sub(HINTS);
         self.hints.drain(..over);
@@ -223,17 +259,19 @@ mod tests {
     fn fail(looks: &mut Looks, why: &Trouble) -> Failed {
         let now = Instant::now();
         let far = now + 2 * RETRY_MOST;
-        let (look, one) = looks.next_due(&HashSet::new(), far).expect("one is due");
+        let (look, mut one) = looks.next_due(&HashSet::new(), far).expect("one is due");
+        one.owed = Some(Time(5));
         looks.failed(look, one, why, now)
     }
 
     #[test]
-    fn a_look_that_keeps_failing_holds_its_repository_up_no_more_and_settles_its_deliveries() {
+    fn a_look_that_failed_and_is_owed_holds_its_repository_up_no_more_and_settles_its_deliveries() {
         let mut looks = Looks::default();
         looks.tell(LOOK, hint(1), HookId(1));
+        assert!(looks.is_open(LOOK.0));
         for _ in 1..LASTING_TRIES {
             assert!(matches!(fail(&mut looks, &invalid()), Failed::Again(_)));
-            assert!(looks.is_open(LOOK.0));
+            assert!(!looks.is_open(LOOK.0));
         }
         looks.tell(LOOK, hint(2), HookId(2));
         let hooks = vec![HookId(1), HookId(2)];
@@ -253,15 +291,52 @@ mod tests {
         let (mut looks, now) = (Looks::default(), Instant::now());
         let one = Waiting {
             tries: LASTING_TRIES - 1,
+            owed: Some(Time(5)),
             ..Waiting::default()
         };
         looks.tell(LOOK, hint(1), HookId(1));
         let parked = looks.failed(LOOK, one, &invalid(), now);
         assert_eq!(parked, Failed::Parked(Vec::new()));
-        assert!(looks.is_open(LOOK.0));
         let hooks = vec![HookId(1)];
         assert_eq!(fail(&mut looks, &invalid()), Failed::Parked(hooks));
         assert!(!looks.is_open(LOOK.0));
+    }
+
+    #[test]
+    fn a_look_that_is_not_owed_is_never_given_up_and_holds_its_repository_up() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        looks.want(LOOK);
+        for _ in 0..2 * LASTING_TRIES {
+            let far = now + 2 * RETRY_MOST;
+            let (look, one) = looks.next_due(&HashSet::new(), far).unwrap();
+            let failed = looks.failed(look, one, &invalid(), now);
+            assert!(matches!(failed, Failed::Again(_)));
+            assert!(looks.is_open(LOOK.0));
+        }
+    }
+
+    #[test]
+    fn what_is_owed_is_paid_by_the_last_look_at_it_alone() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        looks.want_owed(LOOK, Time(5));
+        let (look, one) = looks.next_due(&HashSet::new(), now).unwrap();
+        // It came after this look had read.
+        looks.tell(LOOK, hint(1), HookId(1));
+        assert!(!looks.done(look, &one));
+        let (look, one) = looks.next_due(&HashSet::new(), now).unwrap();
+        assert_eq!(one.owed, Some(Time(5)));
+        assert!(looks.done(look, &one));
+    }
+
+    #[test]
+    fn what_a_delivery_tells_of_comes_before_what_a_sweep_found() {
+        let mut looks = Looks::default();
+        for number in 1..1000 {
+            looks.want((LOOK.0, number));
+        }
+        looks.tell((LOOK.0, 700), hint(1), HookId(1));
+        let (look, _) = looks.next_due(&HashSet::new(), Instant::now()).unwrap();
+        assert_eq!(look, (LOOK.0, 700));
     }
 
     #[test]

@@ -24,6 +24,10 @@ use crate::store::{Begun, Clock, Question, Steps, Store};
 /// Times that a question is begun before it is given up.
 const MOST_ATTEMPTS: u32 = 3;
 
+/// Told of one that was given up without an end of its own.
+const ENDED_EACH_TIME: &str =
+    "the server ended each of the three times that it was begun; its log may say why";
+
 /// Longest wait without a look at what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -45,6 +49,8 @@ type Place = (Arc<dyn Conversation>, Repository, Arc<dyn Service>);
 pub(super) enum Trouble {
     /// Later it may be.
     Later(String),
+    /// The same once the forge answers, however long that takes.
+    Away(String),
     /// It cannot be; this is told.
     Never(String),
 }
@@ -52,9 +58,10 @@ pub(super) enum Trouble {
 impl From<forge::Error> for Trouble {
     fn from(error: forge::Error) -> Self {
         match error {
-            forge::Error::Retry { .. }
-            | forge::Error::Away { .. }
-            | forge::Error::Unavailable { .. } => Self::Later(error.to_string()),
+            forge::Error::Away { .. } => Self::Away(error.to_string()),
+            forge::Error::Retry { .. } | forge::Error::Unavailable { .. } => {
+                Self::Later(error.to_string())
+            }
             other => Self::Never(other.to_string()),
         }
     }
@@ -107,21 +114,26 @@ impl Referee {
 
     async fn ended(&self, begun: &Begun, done: Result<(), Trouble>, stop: &CancellationToken) {
         let question = &begun.question;
+        let is_away = matches!(done, Err(Trouble::Away(_)));
+        let counts = !stop.is_cancelled() && !is_away;
         let why = match done {
             Ok(()) => return,
-            Err(Trouble::Later(why)) if begun.attempts < MOST_ATTEMPTS || stop.is_cancelled() => {
+            Err(Trouble::Later(why) | Trouble::Away(why))
+                if begun.attempts < MOST_ATTEMPTS || !counts =>
+            {
                 tracing::warn!(pull = question.pull, %why, "the referee tries again");
                 // The next start of a server that was stopped goes on at once.
                 let at = match stop.is_cancelled() {
                     true => self.clock.now(),
                     false => self.clock.now().plus_secs(AFTER_TROUBLE_SECS),
                 };
-                if let Err(why) = self.store.hand_back_verdict(question, at).await {
+                let back = self.store.hand_back_verdict(question, at, counts);
+                if let Err(why) = back.await {
                     tracing::error!(%why, "a question was not handed back");
                 }
                 return;
             }
-            Err(Trouble::Later(why) | Trouble::Never(why)) => why,
+            Err(Trouble::Later(why) | Trouble::Away(why) | Trouble::Never(why)) => why,
         };
         tracing::warn!(pull = question.pull, %why, "the referee gives up");
         if let Some((conversation, _, _)) = self.place(question) {
@@ -146,6 +158,13 @@ impl Referee {
         halted: watch::Receiver<Option<Halt>>,
     ) -> Result<(), Trouble> {
         let question = &begun.question;
+        // Its trouble is counted when it ends; what ended the whole server comes back with more attempts than that.
+        if begun.attempts > MOST_ATTEMPTS {
+            return Err(Trouble::Never(ENDED_EACH_TIME.to_owned()));
+        }
+        if let Some(why) = self.forges.unreached(&question.repository.forge) {
+            return Err(Trouble::Away(why));
+        }
         let (conversation, repository, service) = self
             .place(question)
             .ok_or_else(|| Trouble::Never("the repository is not served any more".to_owned()))?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,20 +11,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::Access;
 use super::connected::Connected;
-use super::looker::Looker;
+use super::opening::{Opening, Unreached};
 use super::referee::Referee;
-use super::served::{ForgeDesk, Forges};
+use super::served::Forges;
 use super::{App, AppError, Said, local};
 use crate::config::{ForgeKind, ForgeSettings};
 use crate::domain::owners::Dialect;
 use crate::domain::report;
-use crate::forge::{self, hook};
-use crate::intake::Intake;
+use crate::forge::{self, Account, hook};
 use crate::web::{self, Door, Limits, LinkKey, Site};
 use crate::worker::{Room, Worker, WorkerError};
 
-/// How often everything that changed is looked at, beside deliveries.
-const SWEEP_EVERY: Duration = Duration::from_secs(180);
+/// How long lookers and the referee may take to end after the worker did; each has a shorter limit of its own.
+const END_WITHIN: Duration = Duration::from_secs(10);
 
 impl App {
     /// Serves the configured forges until `stop`.
@@ -59,24 +58,6 @@ impl App {
                 secret,
                 signer,
             } = self.connect(forge, &mut machine.env)?;
-            let us = service
-                .whoami()
-                .await
-                .map_err(|why| forge_down(forge, &why))?;
-            say(&format!(
-                "{}: {} as {}{}",
-                forge.name,
-                match forge.base_url.as_str() {
-                    "" => "the public service",
-                    url => url,
-                },
-                us.login,
-                match forge.shadow {
-                    true =>
-                        ", as a shadow: nothing is written there; `prentice tasks` has the results",
-                    false => "",
-                }
-            ));
             let hears = secret.is_some();
             doors.push(Door {
                 name: forge.name.clone(),
@@ -93,7 +74,7 @@ impl App {
             };
             let one = Connected {
                 service,
-                us,
+                us: OnceLock::new(),
                 hears,
                 is_shadow: forge.shadow,
                 noreply: noreply(forge),
@@ -111,18 +92,51 @@ impl App {
 
         let wake = Arc::new(Notify::new());
         let is_mending = Arc::new(AtomicBool::new(false));
+        let unreached = Unreached::default();
         let mut woken = Vec::new();
-        let mut looking = Vec::new();
-        for forge in &self.server.forges {
-            let own = Arc::new(Notify::new());
-            let looker = self.looker(forge, &forges, &own)?;
+        let mut seeing = JoinSet::new();
+        for (at, forge) in self.server.forges.iter().enumerate() {
+            let wake = Arc::new(Notify::new());
+            woken.push(Arc::clone(&wake));
+            let mut opening = Opening {
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+                forges: Arc::clone(&forges),
+                settings: forge.clone(),
+                kind: kind_of(forge),
+                wake,
+                unreached: unreached.clone(),
+                looker: None,
+            };
             // What is seen now counts from now on, so nobody is told that the server is there before.
-            let seen = looker.refresh().await;
-            seen.map_err(|why| {
-                AppError::Host(Said::plain(format!("forge {}: {why}", forge.name)))
-            })?;
-            woken.push(own);
-            looking.push(looker);
+            seeing.spawn(async move {
+                let seen = opening.see().await;
+                (at, opening, seen)
+            });
+        }
+        let mut looking = Vec::new();
+        let stopped = loop {
+            tokio::select! {
+                () = stop.cancelled() => break true,
+                seen = seeing.join_next() => match seen {
+                    Some(Ok(seen)) => looking.push(seen),
+                    Some(Err(why)) => return Err(AppError::Internal(Said::plain(why.to_string()))),
+                    None => break false,
+                },
+            }
+        };
+        if stopped {
+            return Ok(());
+        }
+        looking.sort_by_key(|(at, ..)| *at);
+        for (_, opening, seen) in &looking {
+            match seen {
+                Ok(us) => say(&reached(&opening.settings, us)),
+                Err(why) => {
+                    say(&format!("{}: not reached: {why}", opening.settings.name));
+                    opening.is_unreached(why);
+                }
+            }
         }
         let address = self.server.listen.clone();
         let listener = tokio::net::TcpListener::bind(&address)
@@ -137,12 +151,12 @@ impl App {
             say(&format!("listening on {address}"));
         }
         let grace = Duration::from_secs(self.server.shutdown_grace_secs);
-        let site = self.site(doors, self.link_key()?, &wake, &is_mending);
+        let site = self.site(doors, self.link_key()?, &wake, (&is_mending, unreached));
         let web = tokio::spawn(web::serve(listener, site, stop.clone(), grace));
         let mut lookers = JoinSet::new();
-        for looker in looking {
+        for (_, opening, _) in looking {
             let stop = stop.clone();
-            lookers.spawn(async move { looker.work(&stop).await });
+            lookers.spawn(async move { opening.work(&stop).await });
         }
         let referee = Referee {
             store: Arc::clone(&self.store),
@@ -179,7 +193,11 @@ impl App {
             worked
         };
         let (worked, ()) = tokio::join!(working, self.keep_up(&forges, stop));
-        while lookers.join_next().await.is_some() {}
+        let ended = async { while lookers.join_next().await.is_some() {} };
+        if tokio::time::timeout(END_WITHIN, ended).await.is_err() {
+            tracing::warn!("looks were cut short; the next start looks again");
+            lookers.shutdown().await;
+        }
         if let Ok(cut @ 1..) = web.await {
             tracing::warn!(cut, "connections were cut");
         }
@@ -195,12 +213,22 @@ impl App {
         doors: Vec<Door>,
         link_key: LinkKey,
         wake: &Arc<Notify>,
-        is_mending: &Arc<AtomicBool>,
+        (is_mending, unreached): (&Arc<AtomicBool>, Unreached),
     ) -> Site {
         let is_mending = Arc::clone(is_mending);
-        let alive = move || match is_mending.load(Ordering::SeqCst) {
-            true => Err("the host cannot go on; the log says why".to_owned()),
-            false => Ok(()),
+        let forges = self.server.forges.len();
+        let alive = move || {
+            if is_mending.load(Ordering::SeqCst) {
+                return Err("the host cannot go on; the log says why".to_owned());
+            }
+            let away = unreached.names();
+            match away.join(", ").as_str() {
+                "" => Ok("ready".to_owned()),
+                names if away.len() == forges => {
+                    Err(format!("not reached: {names}; the log says why"))
+                }
+                names => Ok(format!("ready; not reached: {names}; the log says why")),
+            }
         };
         Site {
             doors,
@@ -213,47 +241,6 @@ impl App {
             is_secure: self.server.public_url.starts_with("https:"),
             limits: Limits::default(),
         }
-    }
-
-    fn looker(
-        &self,
-        forge: &ForgeSettings,
-        forges: &Arc<Forges>,
-        wake: &Arc<Notify>,
-    ) -> Result<Looker, AppError> {
-        let connected = forges.connected.get(&forge.name).ok_or_else(|| {
-            AppError::Internal(Said::plain(format!(
-                "forge {} is not connected",
-                forge.name
-            )))
-        })?;
-        let desk = ForgeDesk {
-            forges: Arc::clone(forges),
-            name: forge.name.clone(),
-        };
-        let intake = Intake::new(
-            (Arc::clone(&self.store), Arc::clone(&self.clock)),
-            Arc::clone(&connected.service),
-            Arc::new(desk),
-            connected.us.clone(),
-            connected.hears,
-        );
-        let poll = Duration::from_secs(forge.poll_secs);
-        Ok(Looker {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            forges: Arc::clone(forges),
-            intake: Arc::new(intake),
-            kind: kind_of(forge),
-            name: forge.name.clone(),
-            allowed: forge.repos.clone(),
-            every: match poll.is_zero() {
-                true => SWEEP_EVERY,
-                false => poll,
-            },
-            wake: Arc::clone(wake),
-            served: Mutex::default(),
-        })
     }
 }
 
@@ -277,8 +264,21 @@ fn kind_of(forge: &ForgeSettings) -> hook::Kind {
     }
 }
 
-fn forge_down(forge: &ForgeSettings, why: &forge::Error) -> AppError {
-    AppError::Host(Said::plain(format!("forge {}: {why}", forge.name)))
+/// Told at the start of a forge that answers.
+fn reached(forge: &ForgeSettings, us: &Account) -> String {
+    format!(
+        "{}: {} as {}{}",
+        forge.name,
+        match forge.base_url.as_str() {
+            "" => "the public service",
+            url => url,
+        },
+        us.login,
+        match forge.shadow {
+            true => ", as a shadow: nothing is written there; `prentice tasks` has the results",
+            false => "",
+        }
+    )
 }
 
 impl App {

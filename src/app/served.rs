@@ -114,6 +114,13 @@ impl Forges {
         settings.unwrap_or_else(|| Trigger::default().prefix)
     }
 
+    /// Why nothing of a forge can be worked on: it was not reached since the start, or does not know us.
+    pub(super) fn unreached(&self, forge: &str) -> Option<String> {
+        let connected = self.connected.get(forge)?;
+        let known = connected.us.get().is_some();
+        (!known).then(|| format!("forge {forge} was not reached since the start; the log says why"))
+    }
+
     /// Whether nothing may be written to this forge.
     fn is_shadow(&self, forge: &str) -> bool {
         let connected = self.connected.get(forge);
@@ -184,9 +191,8 @@ impl Forges {
     }
 
     async fn fetch_into(&self, place: &Place, what: Want) -> Result<CommitId, RunError> {
-        let remote = remote(place.service.as_ref(), &place.repository)
-            .await
-            .map_err(|why| RunError::Broken(why.to_string()))?;
+        let remote = remote(place.service.as_ref(), &place.repository).await;
+        let remote = remote.map_err(forge_down)?;
         let (mirror, steps) = (place.mirror.clone(), Arc::clone(&self.machine.steps));
         let fetched = tokio::task::spawn_blocking(move || {
             steps.around("mirror base", || mirror.fetch_remote(&remote, &[what]))
@@ -211,6 +217,14 @@ fn run_error(error: RemoteError) -> RunError {
     match error {
         RemoteError::Here(error) => error.into(),
         // Of one forge only: others go on.
+        other => RunError::Broken(other.to_string()),
+    }
+}
+
+/// What keeps a forge from being reached is no attempt of the task.
+fn forge_down(error: forge::Error) -> RunError {
+    match error {
+        forge::Error::Away { .. } => RunError::Away(error.to_string()),
         other => RunError::Broken(other.to_string()),
     }
 }
@@ -281,6 +295,11 @@ impl World for Forges {
             .map_err(|why| RunError::Broken(why.to_string()))
     }
 
+    fn away(&self, task: &Task) -> Option<String> {
+        task.issue.repository_id?;
+        self.unreached(&task.issue.forge)
+    }
+
     fn agent(&self, task: &Task) -> Box<dyn Agent> {
         self.machine.agent(task)
     }
@@ -332,7 +351,8 @@ impl World for Forges {
         let (Some(_), Some((connected, _))) = (task.issue.repository_id, self.known(task)) else {
             return Ok(Vec::new());
         };
-        let (us, dialect) = (connected.us.login.clone(), connected.dialect);
+        let us = connected.us.get().map(|us| us.login.clone());
+        let (us, dialect) = (us.unwrap_or_default(), connected.dialect);
         let paths = dialect.places().iter().map(|path| RepoPath::from(*path));
         let file = self.first_of(task, paths.collect(), OWNERS_CAP).await?;
         let owners = Owners::parse(&file.unwrap_or_default(), dialect);
@@ -429,7 +449,14 @@ impl Desk for ForgeDesk {
             let mut now = prepared(&base.0)?;
             let named = now.settings.task.base.clone();
             if !named.is_empty() && named != base.1 {
-                base = (head(&named)?, named);
+                let found = head(&named).map_err(|error| match error {
+                    GroundError::Forge(forge::Error::Gone { .. }) => GroundError::NoBase {
+                        why: no_base(&now.settings, &named),
+                        settings: Box::new(now.settings.clone()),
+                    },
+                    other => other,
+                });
+                base = (found?, named);
                 // The rules are the default branch's, whatever work starts from.
                 now.files = mirror
                     .list_files(&base.0)
@@ -480,6 +507,14 @@ impl Desk for ForgeDesk {
     fn forge(&self, task: &Task) -> Arc<dyn Forge> {
         World::forge(self.forges.as_ref(), task).0
     }
+}
+
+/// Told where somebody asks for something.
+fn no_base(settings: &Settings, branch: &str) -> String {
+    let file = settings.file.as_deref().unwrap_or("the repository file");
+    format!(
+        "{file}: `base` under `[task]` names the branch `{branch}`, which is not there; push that branch, or name another"
+    )
 }
 
 fn ground_error(error: RemoteError) -> GroundError {

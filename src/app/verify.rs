@@ -118,7 +118,7 @@ impl App {
         let judged = referee(bench, settings, commits, &facts, &teller, halted).await;
         guard.abort();
         judged.map_err(|error| match error {
-            RunError::Host(why) => AppError::Host(Said::lower(&why)),
+            RunError::Host(why) | RunError::Away(why) => AppError::Host(Said::lower(&why)),
             RunError::Lost => AppError::Interrupted {
                 code: self.interrupted().unwrap_or(130),
                 what: Said::new("interrupted", "nothing was kept"),

@@ -201,6 +201,19 @@ impl Repo {
         self.home.client.pages(&call, wanted).await.map_err(flat)
     }
 
+    /// The same, each page as it comes, for lists of up to `most`.
+    async fn each_page<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        most: usize,
+        take: impl FnMut(Vec<T>) -> bool,
+    ) -> Result<(), Error> {
+        let name = self.name().await?;
+        let call = call.below(front(&name));
+        let read = self.home.client.each_page(&call, most, take);
+        read.await.map_err(flat)
+    }
+
     async fn name(&self) -> Result<String, Error> {
         let name = self.name.lock().await.clone();
         match name {

@@ -243,39 +243,58 @@ impl Client {
 
     /// The whole list that `call` reads page by page, [`Error::Invalid`] above [`LIST_MAX`] entries.
     /// `wanted` ends it early by answering false.
-    ///
-    /// An empty page ends it; a short one only where the forge says nothing about its length, since some filter
-    /// what they have already cut into pages.
     pub(super) async fn pages<T: DeserializeOwned>(
         &self,
         call: &Call,
         mut wanted: impl FnMut(&[T]) -> bool,
     ) -> Result<Vec<T>, Fault> {
         let mut all = Vec::new();
-        for page in 1..=LIST_MAX.div_ceil(PAGE) + 1 {
+        self.each_page(call, LIST_MAX, |entries| {
+            let goes_on = wanted(&entries);
+            all.extend(entries);
+            goes_on
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// Gives each page of a list to `take`, which ends it early by answering false. [`Error::Invalid`] above `most`
+    /// entries.
+    ///
+    /// An empty page ends it; a short one only where the forge says nothing about its length, since some filter
+    /// what they have already cut into pages.
+    pub(super) async fn each_page<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        most: usize,
+        mut take: impl FnMut(Vec<T>) -> bool,
+    ) -> Result<(), Fault> {
+        let mut read = 0;
+        for page in 1..=most.div_ceil(PAGE) + 1 {
             let one = call
                 .clone()
                 .query("page", page.to_string())
                 .query("limit", PAGE.to_string());
             let answer = self.send(&one, &[200]).await?;
             let entries: Vec<T> = answer.list()?;
-            let (here, goes_on) = (entries.len(), wanted(&entries));
-            all.extend(entries);
-            if all.len() > LIST_MAX {
+            let here = entries.len();
+            let goes_on = take(entries);
+            read += here;
+            if read > most {
                 break;
             }
             let more = match (answer.next, answer.total) {
                 (Some(next), _) => next,
-                (None, Some(total)) => here > 0 && all.len() < total,
+                (None, Some(total)) => here > 0 && read < total,
                 (None, None) => here > 0,
             };
             if !more || !goes_on {
-                return Ok(all);
+                return Ok(());
             }
         }
         Err(Error::Invalid {
             what: call.what.clone(),
-            why: format!("there are more than {LIST_MAX} entries"),
+            why: format!("there are more than {most} entries"),
         }
         .into())
     }

@@ -234,7 +234,8 @@ pub trait Conversation: Send + Sync {
     /// Whether title and body of an issue are as they were at `at`, as far as the forge proves it.
     async fn unedited(&self, number: i64, at: Time) -> Result<Proof, Error>;
 
-    /// Numbers of issues and pull requests that changed at or after `since`, open and closed ones.
+    /// Numbers of issues and pull requests that changed at or after `since`, open and closed ones, at most
+    /// [`CHANGED_MAX`].
     async fn changed(&self, since: Time) -> Result<Vec<Changed>, Error>;
 
     /// Makes our reactions on a comment be exactly `reaction`, or none.
@@ -288,6 +289,10 @@ pub trait Service: Send + Sync {
 
 /// Most entries of one list.
 pub const LIST_MAX: usize = 10_000;
+
+/// Most entries of [`Conversation::changed`]. Whatever happened while nobody looked has to be got over, or nothing is
+/// ever heard again; so only a number and a time are kept of each.
+pub const CHANGED_MAX: usize = 500_000;
 
 /// Branches of a repository, behind the adapters. Implemented by app: locally over the user's repository, else over
 /// fetch and push.

@@ -66,14 +66,11 @@ impl Intake {
     /// Has a pull request judged that nobody asked about, where the repository wants that of such ones.
     pub(super) async fn judge_unasked(&self, scene: &Scene<'_>) -> Result<(), Trouble> {
         let trigger = &scene.settings.trigger;
-        let checks = scene
-            .ground
-            .as_ref()
-            .map(|ground| &ground.settings.checks_from);
+        // Where tasks would start from is none of its business.
         if !scene.thread.open
             || trigger.verify == RefereeOn::Asked
-            || checks.is_err()
-            || checks == Ok(&ChecksFrom::Nowhere)
+            || !scene.is_read
+            || scene.settings.checks_from == ChecksFrom::Nowhere
             // Ours are judged as tasks.
             || self.is_us(scene.thread.author.as_ref())
             || !self.wants_verdict(scene).await?

@@ -108,6 +108,9 @@ pub enum RunError {
     /// The host cannot go on: no sandbox, no space. The stage stays; the same run goes on when that is mended.
     #[error("{0}")]
     Host(String),
+    /// The forge of this task does not answer, or does not know us: its jobs wait, all others go on.
+    #[error("{0}")]
+    Away(String),
     /// Somebody else has the job.
     #[error("the job was taken over")]
     Lost,

@@ -90,6 +90,21 @@ pub trait Acts: Send + Sync {
     /// Issues and pull requests with acts that were taken up and not settled.
     async fn unsettled(&self, repository: &RepositoryKey) -> Result<Vec<i64>, StoreError>;
 
+    /// A look at an issue or pull request came to no end. It is owed until it is paid; `since` is how far the repository
+    /// was read, the first time counts.
+    async fn owe_look(
+        &self,
+        repository: &RepositoryKey,
+        number: i64,
+        since: Time,
+    ) -> Result<(), StoreError>;
+
+    /// The look that was owed came to its end.
+    async fn pay_look(&self, repository: &RepositoryKey, number: i64) -> Result<(), StoreError>;
+
+    /// Looks that are owed: number, and how far the repository was read then.
+    async fn owed_looks(&self, repository: &RepositoryKey) -> Result<Vec<(i64, Time)>, StoreError>;
+
     /// How many acts of this account with this outcome were settled in the repository since then; an
     /// empty `actor` is anybody, an empty `outcome` whatever came of it.
     async fn settled_since(
@@ -153,6 +168,11 @@ const SETTLE: &str = "update acts set state = 'settled', settled_at = $5, outcom
      where forge = $1 and repository = $2 and kind = $3 and act = $4 and state = 'open'";
 const UNSETTLED: &str = "select distinct number from acts \
      where forge = $1 and repository = $2 and state = 'open' order by number";
+const OWE: &str = "insert into owed_looks (forge, repository, number, since) values ($1, $2, $3, $4) \
+     on conflict (forge, repository, number) do nothing";
+const PAY: &str = "delete from owed_looks where forge = $1 and repository = $2 and number = $3";
+const OWED: &str = "select number, since from owed_looks \
+     where forge = $1 and repository = $2 order by number";
 const SETTLED_SINCE: &str = "select count(*) from acts where forge = $1 and repository = $2 \
      and ($3 = '' or actor = $3) and ($4 = '' or outcome = $4) and settled_at >= $5";
 const TASKS_OF: &str = "select body, version, created_at, updated_at, finished_at from tasks \
@@ -261,6 +281,47 @@ impl Acts for Sqlite {
             .bind(&repository.forge)
             .bind(repository.id);
         Ok(numbers.fetch_all(&self.readers).await?)
+    }
+
+    async fn owe_look(
+        &self,
+        repository: &RepositoryKey,
+        number: i64,
+        since: Time,
+    ) -> Result<(), StoreError> {
+        let key = repository.clone();
+        self.writer
+            .write("owe-look", move |c| {
+                Box::pin(async move {
+                    let owed = sqlx::query(OWE).bind(key.forge).bind(key.id);
+                    owed.bind(number).bind(since.0).execute(c).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn pay_look(&self, repository: &RepositoryKey, number: i64) -> Result<(), StoreError> {
+        let key = repository.clone();
+        self.writer
+            .write("pay-look", move |c| {
+                Box::pin(async move {
+                    let paid = sqlx::query(PAY).bind(key.forge).bind(key.id);
+                    paid.bind(number).execute(c).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn owed_looks(&self, repository: &RepositoryKey) -> Result<Vec<(i64, Time)>, StoreError> {
+        let owed: Vec<(i64, i64)> = sqlx::query_as(OWED)
+            .bind(&repository.forge)
+            .bind(repository.id)
+            .fetch_all(&self.readers)
+            .await?;
+        let owed = owed.into_iter();
+        Ok(owed.map(|(number, since)| (number, Time(since))).collect())
     }
 
     async fn settled_since(

@@ -60,11 +60,13 @@ pub trait Verdicts: Send + Sync {
     /// Takes the oldest that waits and whose time has come.
     async fn begin_verdict(&self) -> Result<Option<Begun>, StoreError>;
 
-    /// Hands one back that could not be judged now, and may be again at `not_before`.
+    /// Hands one back that could not be judged now, and may be again at `not_before`. One that only made way, `counts`
+    /// false, was not begun.
     async fn hand_back_verdict(
         &self,
         question: &Question,
         not_before: Time,
+        counts: bool,
     ) -> Result<(), StoreError>;
 
     /// Answers it, and puts what waits behind it in its place; `false` where another question took that meanwhile.
@@ -101,7 +103,7 @@ const FULL: &str = "select at from unasked_verdicts where forge = $1 and reposit
 const STARTS: &str = "insert into unasked_verdicts (forge, repository, at) values ($1, $2, $3)";
 const STARTED: &str =
     "delete from unasked_verdicts where forge = $1 and repository = $2 and at <= $3";
-const HAND_BACK: &str = "update verdicts set state = 'queued', not_before = $6 \
+const HAND_BACK: &str = "update verdicts set state = 'queued', not_before = $6, attempts = max(attempts - $7, 0) \
      where forge = $1 and repository = $2 and pull = $3 and head = $4 and base_branch = $5 and state = 'running'";
 const ANSWER: &str = "update verdicts set state = 'done', outcome = $6 \
      where forge = $1 and repository = $2 and pull = $3 and head = $4 and base_branch = $5 and state = 'running'";
@@ -360,6 +362,7 @@ impl Verdicts for Sqlite {
         &self,
         question: &Question,
         not_before: Time,
+        counts: bool,
     ) -> Result<(), StoreError> {
         let question = question.clone();
         self.writer
@@ -372,6 +375,7 @@ impl Verdicts for Sqlite {
                         .bind(question.head.as_str())
                         .bind(question.base_branch)
                         .bind(not_before.0)
+                        .bind(i64::from(!counts))
                         .execute(c)
                         .await?;
                     Ok(())

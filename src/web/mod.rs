@@ -49,7 +49,7 @@ pub struct Door {
 }
 
 /// Says whether the work goes on; the reason where it does not.
-pub type Alive = dyn Fn() -> Result<(), String> + Send + Sync;
+pub type Alive = dyn Fn() -> Result<String, String> + Send + Sync;
 
 /// What is served.
 pub struct Site {
@@ -243,7 +243,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         Ok(Ok(_)) => (shared.alive)(),
     };
     match found {
-        Ok(()) => text(StatusCode::OK, "ready"),
+        Ok(line) => text(StatusCode::OK, &line),
         Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }

@@ -285,6 +285,7 @@ impl From<RunError> for Trouble {
         match error {
             RunError::Lost => Self::Lost,
             RunError::Host(why) => Self::Host(why),
+            RunError::Away(why) => Self::Away(why),
             RunError::Broken(why) => Self::Broken(why),
         }
     }

@@ -1,6 +1,7 @@
 //! `prentice serve` on a real Gitea: from the label to the merge, as the people on it see it.
 
 mod acts;
+mod away;
 mod bad;
 mod ending;
 mod figures;
@@ -91,6 +92,8 @@ struct World {
     /// What our token may do.
     scopes: &'static [&'static str],
     keys: Keys,
+    /// Where the server finds the forge, if not directly.
+    front: Option<String>,
     serving: Option<Child>,
 }
 
@@ -151,6 +154,7 @@ impl World {
             repos: Vec::new(),
             scopes: crate::gitea::LEAST,
             keys,
+            front: None,
             serving: None,
         };
         world.repos.push(world.repo.name.clone());
@@ -168,7 +172,7 @@ impl World {
             "version = 1\n[server]\nlisten = \"127.0.0.1:{}\"\n[[forge]]\nname = \"main\"\nkind = \"gitea\"\n\
              base_url = \"{}\"\nrepos = {:?}\npoll = \"{poll}\"\n{}\n[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']\n{}\n",
             self.port,
-            self.gitea.url(),
+            self.front.as_deref().unwrap_or(self.gitea.url()),
             self.repos,
             self.keys.forge,
             self.keys.server,
@@ -188,6 +192,7 @@ impl World {
         let child = command
             .args(["--config", file.to_str().unwrap(), "serve"])
             .env("PRENTICE_FORGE_MAIN_TOKEN", token)
+            .env("PRENTICE_FORGE_DEAD_TOKEN", "of-another-forge")
             .env("PRENTICE_FORGE_MAIN_SIGNING_KEY_FILE", self.signing_key())
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .env("HOME", self.folder.path())

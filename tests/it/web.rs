@@ -92,7 +92,7 @@ impl Server {
             store: Arc::clone(&store),
             wake: Arc::clone(&wake),
             alive: Arc::new(move || match living.load(Ordering::SeqCst) {
-                true => Ok(()),
+                true => Ok("ready".to_owned()),
                 false => Err("the worker stands still".to_owned()),
             }),
             metrics: true,

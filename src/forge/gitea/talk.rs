@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::super::http::Call;
 use super::super::{
-    Account, Changed, Comment, CommentId, Conversation, Did, Entry, Error, LIST_MAX, Proof,
-    PullInfo, Reaction, Remark, Repository, Review, ReviewVerdict, Thread, note_marker,
+    Account, CHANGED_MAX, Changed, Comment, CommentId, Conversation, Did, Entry, Error, LIST_MAX,
+    Proof, PullInfo, Reaction, Remark, Repository, Review, ReviewVerdict, Thread, note_marker,
 };
 use super::shape::{
     RawComment, RawEntry, RawIssue, RawPull, RawPush, RawReaction, RawRemark, RawReview, account,
@@ -191,18 +191,21 @@ impl Conversation for Talk {
         let call = Call::new(Method::GET, ["issues"], "issues and pull requests")
             .query("state", "all")
             .query("since", since.rfc3339());
-        let raws: Vec<RawIssue> = self.repo.pages(call, |_| true).await?;
         // One that is opened while pages are read moves others to the next page: they come twice.
         let mut newest: BTreeMap<i64, Changed> = BTreeMap::new();
-        for raw in raws {
-            let one = Changed {
-                at: time(&raw.updated_at),
-                number: raw.number,
-                is_pull: raw.pull_request.is_some(),
-            };
-            let kept = newest.entry(one.number).or_insert(one);
-            *kept = one.max(*kept);
-        }
+        let take = |raws: Vec<RawIssue>| {
+            for raw in raws {
+                let one = Changed {
+                    at: time(&raw.updated_at),
+                    number: raw.number,
+                    is_pull: raw.pull_request.is_some(),
+                };
+                let kept = newest.entry(one.number).or_insert(one);
+                *kept = one.max(*kept);
+            }
+            true
+        };
+        self.repo.each_page(call, CHANGED_MAX, take).await?;
         let mut all: Vec<Changed> = newest.into_values().collect();
         all.sort();
         Ok(all)

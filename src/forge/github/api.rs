@@ -106,6 +106,17 @@ impl Line {
         path: &str,
         under: Option<&str>,
         ask: Ask<'_>,
+        see: impl FnMut(T) -> ControlFlow<()> + Send,
+    ) -> Result<(), Error> {
+        self.pages_up_to(LIST_MAX, (path, under), ask, see).await
+    }
+
+    /// The same with a limit of its own.
+    pub(super) async fn pages_up_to<T: DeserializeOwned + Send>(
+        &self,
+        most: usize,
+        (path, under): (&str, Option<&str>),
+        ask: Ask<'_>,
         mut see: impl FnMut(T) -> ControlFlow<()> + Send,
     ) -> Result<(), Error> {
         let (route, query) = path.split_once('?').unwrap_or((path, ""));
@@ -122,10 +133,10 @@ impl Line {
             let items: Vec<T> = answer.read_under(under, ask)?;
             for item in items {
                 seen += 1;
-                if seen > LIST_MAX {
+                if seen > most {
                     return Err(Error::Invalid {
                         what: ask.what.to_owned(),
-                        why: format!("the list has more than {LIST_MAX} entries"),
+                        why: format!("the list has more than {most} entries"),
                     });
                 }
                 if see(item).is_break() {

@@ -1,13 +1,14 @@
 //! Hearing what people do, and answering.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use async_trait::async_trait;
 use serde_json::json;
 
 use super::super::{
-    Account, Changed, Comment, CommentId, Conversation, Entry, Error, Proof, PullInfo, Reaction,
-    Remark, Repository, Review, Thread, note_marker,
+    Account, CHANGED_MAX, Changed, Comment, CommentId, Conversation, Entry, Error, Proof, PullInfo,
+    Reaction, Remark, Repository, Review, Thread, note_marker,
 };
 use super::api::{Ask, Line, Method};
 use super::comments::{Found, Missing};
@@ -114,12 +115,15 @@ impl Conversation for Talk {
             since.rfc3339()
         ));
         let line = self.0.line().await?;
-        let all: Vec<wire::Issue> = line
-            .list(&path, None, reading("the issues that changed"))
+        let mut changed: Vec<Result<Changed, Error>> = Vec::new();
+        let see = |one: wire::Issue| {
+            changed.push(one.changed());
+            ControlFlow::Continue(())
+        };
+        let ask = reading("the issues that changed");
+        line.pages_up_to(CHANGED_MAX, (&path, None), ask, see)
             .await?;
-        let changed: Result<Vec<Changed>, Error> =
-            all.into_iter().map(wire::Issue::changed).collect();
-        let mut changed = changed?;
+        let mut changed: Vec<Changed> = changed.into_iter().collect::<Result<_, _>>()?;
         changed.sort_unstable();
         changed.dedup_by_key(|one| (one.number, one.at));
         Ok(changed)

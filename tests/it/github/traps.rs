@@ -1187,6 +1187,21 @@ async fn reviews_come_with_their_remarks_and_pending_ones_not_at_all() {
 }
 
 #[tokio::test]
+async fn more_changes_than_any_other_list_may_have_are_listed_all_the_same() {
+    let Some(site) = Site::token().await else {
+        return;
+    };
+    let count = 10_100;
+    let since = site.fake.world().now;
+    for number in 1001..1001 + count {
+        site.fake.world().issue(number, "dana", "moved here", "");
+    }
+    let changed = site.talk.changed(at(since)).await.unwrap();
+    let imported = changed.iter().filter(|one| one.number > 1000);
+    assert_eq!(i64::try_from(imported.count()).unwrap(), count);
+}
+
+#[tokio::test]
 async fn what_changed_is_listed_by_when_it_was_made_so_that_no_page_loses_one() {
     for site in Site::all().await {
         let number = site.opened(true).await;

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::*;
 
-async fn database(data: &Path) -> SqliteConnection {
+pub(super) async fn database(data: &Path) -> SqliteConnection {
     SqliteConnectOptions::new()
         .filename(data.join("prentice.db"))
         .busy_timeout(Duration::from_secs(5))

@@ -7,6 +7,7 @@ conformance! { sqlite: super::super::World::sqlite();
     an_act_is_taken_up_until_it_is_settled_and_never_again
     the_same_number_of_another_kind_or_repository_is_another_act
     a_repository_is_seen_from_its_first_look_and_its_cursor_never_goes_back
+    a_look_is_owed_from_its_first_failure_until_it_is_paid
     outcomes_are_counted_by_actor_and_time
     a_note_is_found_again_and_replaced
     the_referee_takes_the_oldest_question_and_answers_it_once
@@ -59,6 +60,22 @@ async fn the_same_number_of_another_kind_or_repository_is_another_act(w: World) 
     ] {
         assert!(store.take_up(&other, 3, "").await.unwrap(), "{other:?}");
     }
+}
+
+async fn a_look_is_owed_from_its_first_failure_until_it_is_paid(w: World) {
+    let store = w.open().await;
+    let (here, there) = (repository(7), repository(8));
+    store.owe_look(&here, 3, Time(100)).await.unwrap();
+    // It failed again, when more was read: what people did since the first time is still owed.
+    store.owe_look(&here, 3, Time(200)).await.unwrap();
+    store.owe_look(&here, 4, Time(200)).await.unwrap();
+    store.owe_look(&there, 3, Time(300)).await.unwrap();
+    let again = w.open().await;
+    let owed = [(3, Time(100)), (4, Time(200))];
+    assert_eq!(again.owed_looks(&here).await.unwrap(), owed);
+    again.pay_look(&here, 3).await.unwrap();
+    assert_eq!(again.owed_looks(&here).await.unwrap(), [(4, Time(200))]);
+    assert_eq!(again.owed_looks(&there).await.unwrap(), [(3, Time(300))]);
 }
 
 async fn a_repository_is_seen_from_its_first_look_and_its_cursor_never_goes_back(w: World) {
@@ -145,13 +162,18 @@ async fn the_referee_takes_the_oldest_question_and_answers_it_once(w: World) {
     assert_eq!((begun.question.pull, begun.attempts), (1, 1));
     // Of a forge that is away: the next one goes on meanwhile.
     let later = prentice::store::Clock::now(w.clock.as_ref()).plus_secs(20);
-    let back = store.hand_back_verdict(&begun.question, later);
+    let back = store.hand_back_verdict(&begun.question, later, true);
     back.await.unwrap();
     let other = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!(other.question.pull, 2);
-    let back = store.hand_back_verdict(&other.question, Time(0));
+    let back = store.hand_back_verdict(&other.question, Time(0), true);
     back.await.unwrap();
     w.clock.pass(20);
+    let again = store.begin_verdict().await.unwrap().unwrap();
+    assert_eq!((again.question.pull, again.attempts), (1, 2));
+    // Only made way: that was no attempt.
+    let back = store.hand_back_verdict(&again.question, Time(0), false);
+    back.await.unwrap();
     let again = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!((again.question.pull, again.attempts), (1, 2));
     // Killed: begun anew by the next start.
