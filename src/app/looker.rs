@@ -46,7 +46,7 @@ pub(super) struct Looker {
     pub(super) every: Duration,
     pub(super) wake: Arc<Notify>,
     /// By the forge's id.
-    pub(super) served: Mutex<BTreeMap<i64, Served>>,
+    pub(super) served: Arc<Mutex<BTreeMap<i64, Served>>>,
 }
 
 /// What became of a delivery that says nothing about one issue.

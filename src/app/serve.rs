@@ -1,8 +1,8 @@
 //! `serve`: deliveries in, looks out, and a worker beside them, until somebody stops it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::Access;
 use super::connected::Connected;
+use super::eyes::AllEyes;
 use super::looker::Looker;
 use super::referee::Referee;
 use super::served::{ForgeDesk, Forges};
@@ -113,6 +114,7 @@ impl App {
         let is_mending = Arc::new(AtomicBool::new(false));
         let mut woken = Vec::new();
         let mut looking = Vec::new();
+        let mut eyes = AllEyes::default();
         for forge in &self.server.forges {
             let own = Arc::new(Notify::new());
             let looker = self.looker(forge, &forges, &own)?;
@@ -122,8 +124,10 @@ impl App {
                 AppError::Host(Said::plain(format!("forge {}: {why}", forge.name)))
             })?;
             woken.push(own);
+            eyes.add(&looker);
             looking.push(looker);
         }
+        worker.look_by(Arc::new(eyes));
         let address = self.server.listen.clone();
         let listener = tokio::net::TcpListener::bind(&address)
             .await
@@ -252,7 +256,7 @@ impl App {
                 false => poll,
             },
             wake: Arc::clone(wake),
-            served: Mutex::default(),
+            served: Arc::default(),
         })
     }
 }
