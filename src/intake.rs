@@ -100,14 +100,15 @@ pub enum Trouble {
     /// This machine.
     #[error("{0}")]
     Host(String),
-    /// The only proof of a stranger's words is a delivery that may still be under way. No trouble at all.
+    /// What an act is judged by is still under way: the delivery that is the only proof of a stranger's words, or the
+    /// end of a run that was stopped. No trouble at all.
     #[error(
-        "what proves the words of #{number} may still come; it is looked at again in {after:?}"
+        "what an act on #{number} is judged by may still come; it is looked at again in {after:?}"
     )]
     NotYet {
         /// The issue.
         number: i64,
-        /// When it cannot come any more.
+        /// When it is looked at again at the latest.
         after: Duration,
     },
     /// Nobody decided what was delivered in time.

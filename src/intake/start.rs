@@ -1,6 +1,7 @@
 //! What starts a task and what withdraws it.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::words::Known;
 use super::{Ground, Intake, PROPOSALS_AN_HOUR, Scene, Trouble, asks, login, shown};
@@ -12,7 +13,7 @@ use crate::domain::ident::{self, Time};
 use crate::domain::policy::{Actor, Refusal};
 use crate::domain::report::Reply;
 use crate::domain::settings::ChecksFrom;
-use crate::domain::task::{IssueRef, NewTask};
+use crate::domain::task::{IssueRef, NewTask, Stage};
 use crate::forge::{Account, Did, Entry};
 use crate::store::{ActKey, ActKind, Arrival, Outcome};
 
@@ -30,6 +31,9 @@ const PROPOSED_AGAIN: &str = "the new text is proposed";
 
 /// Outcome of an act of somebody who may, about words that nothing proves.
 pub(super) const UNPROVEN: &str = "proposed, since nothing proves the words";
+
+/// Wait before it is asked again whether a run that was stopped has ended.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// What became of asking for a task.
 pub(super) enum Began {
@@ -150,6 +154,16 @@ impl Intake {
             return Ok(Began::Settled(why.word().to_owned()));
         }
         let task = self.live(scene).await?;
+        if let Some(Stage::Running {
+            stopping: Some(_), ..
+        }) = task.as_ref().map(|task| &task.stage)
+        {
+            // Whoever asks for a task after one was stopped asks for another one, which cannot be before its end.
+            return Err(Trouble::NotYet {
+                number: scene.thread.number,
+                after: ENDING,
+            });
+        }
         let rules = scene.rules();
         let actor = self.actor(scene, by).await?;
         let may = act::may_start(&actor, &rules);

@@ -248,7 +248,7 @@ async fn closed_and_reopened_within_its_grace_while_away_it_is_in_review_again()
     );
     hub.serve(AGENT).await;
     hub.until("it is open to the task, or gone", 60, async || {
-        !closed(&hub)
+        !closed(&hub) || hub.stages() != ["needs-review"]
     })
     .await;
     assert_eq!(hub.stage(issue), "needs-review");
