@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 mod earlier;
 mod error;
+mod eyes;
 mod link;
 mod local;
 mod looker;

@@ -5,12 +5,14 @@
 //! to look, so all three come to the same end. Invariants:
 //!
 //! - An act is consumed once, whoever tells of it; one whose consumption was cut short is taken up again, and every
-//!   step of it finds what the earlier try did.
+//!   step of it finds what the earlier try did. What was decided then is not judged again, by what it changed itself.
+//! - Acts are taken in the order of time, of whatever kind they are.
 //! - The right of whoever acted is looked up for that act.
 //! - Nothing here moves a task: events go into the inbox, and `decide` answers.
 
 mod comments;
 mod heads;
+mod order;
 mod pulls;
 mod referee;
 mod start;
@@ -18,10 +20,14 @@ mod words;
 
 pub(crate) use referee::{Verdict, show_verdict};
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+use order::{Act, in_order};
 
 use crate::domain::act;
 use crate::domain::event::Event;
@@ -102,14 +108,15 @@ pub enum Trouble {
     /// This machine.
     #[error("{0}")]
     Host(String),
-    /// The only proof of a stranger's words is a delivery that may still be under way. No trouble at all.
+    /// What an act is judged by is still under way: the delivery that is the only proof of a stranger's words, or the
+    /// end of a run that was stopped. No trouble at all.
     #[error(
-        "what proves the words of #{number} may still come; it is looked at again in {after:?}"
+        "what an act on #{number} is judged by may still come; it is looked at again in {after:?}"
     )]
     NotYet {
         /// The issue.
         number: i64,
-        /// When it cannot come any more.
+        /// When it is looked at again at the latest.
         after: Duration,
     },
     /// Nobody decided what was delivered in time.
@@ -147,6 +154,8 @@ pub struct Intake {
     desk: Arc<dyn Desk>,
     us: Account,
     hears: bool,
+    /// Held while a repository is looked at: who looks judges by what the one before him did.
+    looking: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// How long after it was not there an issue is asked for again.
@@ -171,6 +180,8 @@ struct Scene<'a> {
     is_read: bool,
     /// What signed deliveries said, and when they arrived.
     hints: &'a [(Hint, Time)],
+    /// This look had another text proposed, so nobody saw it yet who acted before.
+    proposed_anew: AtomicBool,
 }
 
 impl Intake {
@@ -190,6 +201,7 @@ impl Intake {
             desk,
             us,
             hears,
+            looking: Mutex::default(),
         }
     }
 
@@ -209,6 +221,11 @@ impl Intake {
         number: i64,
         hints: &[(Hint, Time)],
     ) -> Result<(), Trouble> {
+        let turn = {
+            let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(looking.entry(served.key.id).or_default())
+        };
+        let _turn = turn.lock().await;
         let conversation = self.service.conversation(&served.repository);
         let thread = match conversation.thread(number).await {
             Ok(thread) => thread,
@@ -244,6 +261,7 @@ impl Intake {
             settings: settings.unwrap_or_default(),
             ground,
             hints,
+            proposed_anew: AtomicBool::new(false),
         };
         if scene.thread.is_pull {
             self.pull(&scene).await
@@ -254,22 +272,33 @@ impl Intake {
 
     async fn issue(&self, scene: &Scene<'_>) -> Result<(), Trouble> {
         let entries = scene.conversation.timeline(scene.thread.number).await?;
-        for entry in &entries {
-            self.entry(scene, entry).await?;
+        let comments = self.comments(scene).await?;
+        self.pass_over(scene, &entries).await?;
+        let closer = entries.iter().rev().find(|entry| entry.what == Did::Closed);
+        let closer = closer.and_then(|entry| entry.by.as_ref());
+        let closer = closer.map_or("somebody", |by| by.login.as_str()).to_owned();
+        for act in in_order(entries, comments, Vec::new(), self.is_numbered()) {
+            match act {
+                Act::Entry(entry) => self.entry(scene, &entry).await?,
+                Act::Comment(comment) => self.comment(scene, &comment).await?,
+                Act::Review(_) => {}
+            }
         }
         self.edited(scene).await?;
-        self.comments(scene).await?;
         let Some(task) = self.live(scene).await? else {
             return Ok(());
         };
         if !scene.thread.open {
-            let closer = entries.iter().rev().find(|entry| entry.what == Did::Closed);
-            let by = closer.and_then(|entry| entry.by.as_ref());
-            let by = by.map_or("somebody", |by| by.login.as_str()).to_owned();
+            let by = closer;
             self.happened(task.id, Event::IssueClosed { by }, None)
                 .await?;
         }
         Ok(())
+    }
+
+    /// Whether entries and comments are numbered in the order they came.
+    fn is_numbered(&self) -> bool {
+        self.service.capabilities().pushes
     }
 
     /// Tells the task what its issue says now. Before anybody's words about it are heard: they may accept a text that
@@ -288,7 +317,9 @@ impl Intake {
                 by: "somebody".to_owned(),
                 brief: Box::new(brief),
             };
-            self.happened(task.id, event, None).await?;
+            if self.happened(task.id, event, None).await?.is_none() {
+                scene.proposed_anew.store(true, Ordering::Relaxed);
+            }
         }
         Ok(())
     }
@@ -325,6 +356,22 @@ impl Intake {
         match self.decided(input, &task.to_string()).await? {
             Outcome::Ignored { reason } => Ok(Some(reason)),
             Outcome::Done { .. } | Outcome::Waiting => Ok(None),
+        }
+    }
+
+    /// What was decided of what an act asks for, where an earlier look came so far.
+    async fn decided_before(
+        &self,
+        scene: &Scene<'_>,
+        key: &ActKey,
+    ) -> Result<Option<Outcome>, Trouble> {
+        let input = match scene.dedup_key(key) {
+            Some(key) => self.store.input_of(&key).await?,
+            None => None,
+        };
+        match input {
+            Some(input) => self.decided(input, &scene.thread.page).await.map(Some),
+            None => Ok(None),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::domain::event::Event;
 use crate::domain::ident::{CommitId, TaskId};
 use crate::domain::report::{self, Voice};
 use crate::domain::task::{NewTask, Task};
-use crate::forge::Forge;
+use crate::forge::{self, Forge};
 use crate::run::{Bench, Halt, News, RunError, Watch};
 use crate::store::{
     self, Arrival, Claim, Clock, CommitError, DataLock, Filter, Input, JobKind, JournalLine,
@@ -100,6 +100,17 @@ pub trait World: Send + Sync {
     fn told(&self, task: TaskId, said: News<'_>);
 }
 
+/// Looks at what people did on the forge of a task, so that it counts.
+#[async_trait]
+pub trait Eyes: Send + Sync {
+    /// Everything that people did on the issue of a task and on its pull request until now is decided when this
+    /// returns.
+    ///
+    /// # Errors
+    /// As the forge; then something may not have been heard.
+    async fn look(&self, task: &Task) -> Result<(), forge::Error>;
+}
+
 /// How patient the worker is.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -149,6 +160,8 @@ pub struct Worker {
     shown: Mutex<Shown>,
     /// How much is done at once, where this process serves.
     room: OnceLock<Room>,
+    /// Who looks before a time is up, where this process serves.
+    eyes: OnceLock<Arc<dyn Eyes>>,
     /// Who interrupted this process; a run that begins after it ends at once, and no back-off is waited for.
     interrupted: watch::Sender<Option<String>>,
 }
@@ -173,8 +186,14 @@ impl Worker {
             halts,
             shown: Mutex::default(),
             room: OnceLock::new(),
+            eyes: OnceLock::new(),
             interrupted: watch::Sender::new(None),
         })
+    }
+
+    /// From now on what people did is looked at before a time is up that they were given.
+    pub fn look_by(&self, eyes: Arc<dyn Eyes>) {
+        let _ = self.eyes.set(eyes);
     }
 
     /// Where a task is shown.

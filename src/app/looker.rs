@@ -184,7 +184,7 @@ impl Looker {
         left
     }
 
-    fn served_as(&self, repository: i64) -> Option<Served> {
+    pub(super) fn served_as(&self, repository: i64) -> Option<Served> {
         let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
         served.get(&repository).cloned()
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::eyes::AllEyes;
 use super::looker::Looker;
 use super::served::{ForgeDesk, Forges};
 use crate::config::ForgeSettings;
@@ -53,6 +54,8 @@ pub(super) struct Opening {
     pub(super) kind: hook::Kind,
     pub(super) wake: Arc<Notify>,
     pub(super) unreached: Unreached,
+    /// Whom the worker asks to look before a time is up.
+    pub(super) eyes: Arc<AllEyes>,
     /// Who looks, once the forge was seen.
     pub(super) looker: Option<Arc<Looker>>,
 }
@@ -94,9 +97,11 @@ impl Opening {
             one_list: tokio::sync::Mutex::default(),
         };
         looker.refresh().await?;
+        let looker = Arc::new(looker);
+        self.eyes.add(&looker);
+        self.looker = Some(looker);
         // From here on its tasks go on, [`Forges::unreached`].
         let us = connected.us.get_or_init(|| us).clone();
-        self.looker = Some(Arc::new(looker));
         self.unreached.remove(name);
         Ok(us)
     }

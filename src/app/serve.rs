@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::Access;
 use super::connected::Connected;
+use super::eyes::AllEyes;
 use super::opening::{Opening, Unreached};
 use super::referee::Referee;
 use super::served::Forges;
@@ -93,6 +94,8 @@ impl App {
         let wake = Arc::new(Notify::new());
         let is_mending = Arc::new(AtomicBool::new(false));
         let unreached = Unreached::default();
+        let eyes = Arc::new(AllEyes::default());
+        worker.look_by(eyes.clone());
         let mut woken = Vec::new();
         let mut seeing = JoinSet::new();
         for (at, forge) in self.server.forges.iter().enumerate() {
@@ -106,6 +109,7 @@ impl App {
                 kind: kind_of(forge),
                 wake,
                 unreached: unreached.clone(),
+                eyes: Arc::clone(&eyes),
                 looker: None,
             };
             // What is seen now counts from now on, so nobody is told that the server is there before.

@@ -9,8 +9,8 @@ use crate::domain::ident::Time;
 use crate::domain::policy::{self, Actor, Refusal, Right, Telling, permit};
 use crate::domain::report::{Reply, Voice};
 use crate::domain::task::Task;
-use crate::forge::{Account, Comment, CommentId, Reaction};
-use crate::store::{ActKey, ActKind};
+use crate::forge::{self, Account, Comment, CommentId, Reaction};
+use crate::store::{ActKey, ActKind, Outcome, RepositoryKey};
 
 /// How far behind the repository's cursor comments are read: clocks differ, and a look may have been cut short.
 const OVERLAP_SECS: u64 = 24 * 60 * 60;
@@ -83,34 +83,36 @@ const MARK: &str = "<!-- prentice ";
 const OURS: &str = "Nothing was done: this was written by the account that I work with, and its acts never count. Give \
                     me an account of my own, and comment from yours.";
 
+/// Most comments below the status of a task for it to be seen.
+const STATUS_NEAR: usize = 30;
+
 /// Outcome of a reader's question that was answered.
 const ANSWERED: &str = "answered";
 
 impl Intake {
-    /// Takes up the commands of a thread that were not consumed.
-    pub(super) async fn comments(&self, scene: &Scene<'_>) -> Result<(), Trouble> {
+    /// The comments of a thread that may not have been read.
+    pub(super) async fn comments(&self, scene: &Scene<'_>) -> Result<Vec<Comment>, Trouble> {
         let read = scene.served.read;
         let since = read
             .looked_until
             .minus_secs(OVERLAP_SECS)
             .max(read.first_seen);
         let number = scene.thread.number;
-        let comments = scene.conversation.comments(number, Some(since)).await?;
-        for comment in &comments {
-            self.comment(scene, comment).await?;
-        }
-        Ok(())
+        Ok(scene.conversation.comments(number, Some(since)).await?)
     }
 
-    async fn comment(&self, scene: &Scene<'_>, comment: &Comment) -> Result<(), Trouble> {
+    /// Takes up the command of a comment, where there is one that was not consumed.
+    pub(super) async fn comment(
+        &self,
+        scene: &Scene<'_>,
+        comment: &Comment,
+    ) -> Result<(), Trouble> {
         let ours = self.is_us(comment.author.as_ref());
         // What we write is marked as ours.
         if scene.is_old(comment.created_at) || ours && comment.body.contains(MARK) {
             return Ok(());
         }
-        let prefix = &scene.settings.trigger.prefix;
-        let name = format!("@{}", self.us.login);
-        let parsed = command::parse(&comment.body, &[prefix, &name]);
+        let parsed = self.heard(&scene.settings.trigger.prefix, &comment.body);
         if parsed.heard == Heard::Nothing {
             return Ok(());
         }
@@ -118,6 +120,11 @@ impl Intake {
         let (number, by) = (scene.thread.number, login(comment.author.as_ref()));
         if !self.store.take_up(&key, number, by).await? {
             return Ok(());
+        }
+        // Like the label, `run` says itself what becomes of a text that changed.
+        let is_run = matches!(parsed.heard, Heard::Command(Command::Run));
+        if !scene.thread.is_pull && !is_run {
+            self.edited(scene).await?;
         }
         let answer = match ours {
             // Somebody works with our account.
@@ -133,6 +140,15 @@ impl Intake {
             shown(scene.conversation.react(comment.id, Some(reaction)).await)?;
         }
         Ok(self.store.settle(&key, &answer.outcome).await?)
+    }
+
+    /// What a text says to us: after the prefix, or after the name by which people call us.
+    pub(super) fn heard(&self, prefix: &str, text: &str) -> command::Parsed {
+        let login = &self.us.login;
+        // Nobody types how the account of an app is written in lists.
+        let slug = login.strip_suffix("[bot]").unwrap_or(login);
+        let (name, slug) = (format!("@{login}"), format!("@{slug}"));
+        command::parse(text, &[prefix, &name, &slug])
     }
 
     async fn hear(
@@ -174,6 +190,9 @@ impl Intake {
         actor: &Actor,
     ) -> Result<Answer, Trouble> {
         let task = self.task_here(scene).await?;
+        if let Some(outcome) = self.decided_before(scene, key).await? {
+            return Ok(owed(scene, parsed, task.as_ref(), outcome));
+        }
         let stage = act::stage_of(task.as_ref());
         let place = match scene.thread.is_pull {
             true => Place::Pull,
@@ -247,6 +266,10 @@ impl Intake {
                 self.inform(said, Reply::Help { usable, about }).await
             }
             (Command::Status, Some(task)) => {
+                if self.is_shown_near(said.scene, &task).await? {
+                    self.store.show_again(task.id).await?;
+                    return Ok(Answer::new(Reaction::Done, None, "shown again"));
+                }
                 let reply = Reply::Status { task: &task, now };
                 self.inform(said, reply).await
             }
@@ -286,6 +309,27 @@ impl Intake {
                 })
             }
         }
+    }
+
+    /// Whether the status comment of a task stands here, so near to the newest comment that people see it.
+    async fn is_shown_near(&self, scene: &Scene<'_>, task: &Task) -> Result<bool, Trouble> {
+        let number = scene.thread.number;
+        let known = match RepositoryKey::status_of(task) {
+            Some((repository, note)) if task.issue.number == number => {
+                self.store.note(&repository, &note).await?
+            }
+            _ => None,
+        };
+        let Some(known) = known else {
+            return Ok(false);
+        };
+        let comments = match scene.conversation.comments(number, None).await {
+            // So many that it cannot be near.
+            Err(forge::Error::Invalid { .. }) => return Ok(false),
+            comments => comments?,
+        };
+        let below = comments.iter().rev().position(|one| one.id.0 == known);
+        Ok(below.is_some_and(|below| below <= STATUS_NEAR))
     }
 
     /// `run`: the same as the label.
@@ -363,6 +407,32 @@ impl Intake {
         let number = scene.thread.number;
         let newest = self.store.tasks_of(&scene.served.key, number).await?;
         Ok(newest.into_iter().next().map(|record| record.task))
+    }
+}
+
+/// What is still to be shown of a command that an earlier look had decided. It is not judged again: what it changed
+/// would be held against it.
+fn owed(
+    scene: &Scene<'_>,
+    parsed: &command::Parsed,
+    task: Option<&Task>,
+    outcome: Outcome,
+) -> Answer {
+    let (ignored, voice) = (&parsed.ignored, scene.voice());
+    match outcome {
+        Outcome::Done { .. } | Outcome::Waiting => {
+            let text = Reply::Done.text(ignored, &voice);
+            Answer::new(Reaction::Done, Some(text), "done")
+        }
+        Outcome::Ignored { reason } => {
+            let is_run = parsed.heard == Heard::Command(Command::Run);
+            let text = match task.filter(|task| !task.is_final()) {
+                Some(task) if is_run => Reply::Live { task }.text(ignored, &voice),
+                None if is_run => format!("Nothing was started: {reason}."),
+                _ => reason.clone(),
+            };
+            Answer::new(Reaction::Confused, Some(text), reason)
+        }
     }
 }
 

@@ -1,29 +1,60 @@
 //! What happens on pull requests: ours are judged, merged, closed and pushed to; on all of them people type.
 
+use super::order::{Act, in_order};
+use super::start::decided;
 use super::{Intake, Scene, Trouble, login, shown};
 use crate::domain::act::stage_of;
-use crate::domain::command::{self, Command, Heard, Place};
+use crate::domain::command::{Command, Heard, Place};
 use crate::domain::event::{Event, Target};
 use crate::domain::policy::permit;
 use crate::domain::report::Reply;
 use crate::domain::settings::FixOn;
-use crate::domain::task::Task;
-use crate::forge::{Did, Review, ReviewVerdict};
-use crate::store::ActKind;
+use crate::domain::task::{Stage, Task};
+use crate::forge::{Did, Entry, Review, ReviewVerdict};
+use crate::store::{ActKind, Outcome};
 use crate::sweep;
 
 impl Intake {
     /// One pull request.
     pub(super) async fn pull(&self, scene: &Scene<'_>) -> Result<(), Trouble> {
-        if let Some(task) = self.task_of_pull(scene).await?
-            && !task.is_final()
-        {
-            self.reopened(scene, &task).await?;
-            self.became(&task).await?;
-            self.reviews(scene, &task).await?;
+        let number = scene.thread.number;
+        let (mut entries, mut reviews) = (Vec::new(), Vec::new());
+        let task = self.live_of_pull(scene).await?;
+        // What somebody pushed is there, whatever is said about it. But one that is known as closed is first opened
+        // again by whoever did that, and one that is closed now was so at its time.
+        let comes_first = scene.thread.open && !task.as_ref().is_some_and(is_closing);
+        if task.is_some() {
+            entries = scene.conversation.timeline(number).await?;
+            reviews = scene.conversation.reviews(number).await?;
+            if comes_first {
+                self.became(scene).await?;
+            }
         }
-        self.comments(scene).await?;
+        let comments = self.comments(scene).await?;
+        let ends = |entry: &&Entry| matches!(entry.what, Did::Closed | Did::Merged);
+        let end = entries.iter().rev().find(ends).map(|entry| entry.id);
+        let end = end.filter(|_| !scene.thread.open);
+        for act in in_order(entries, comments, reviews, self.is_numbered()) {
+            match act {
+                Act::Entry(entry) if entry.what == Did::Reopened => {
+                    self.reopened(scene, &entry).await?;
+                }
+                Act::Entry(entry) if Some(entry.id) == end => self.became(scene).await?,
+                Act::Entry(_) => {}
+                Act::Comment(comment) => self.comment(scene, &comment).await?,
+                Act::Review(review) => self.reviewed(scene, &review).await?,
+            }
+        }
+        if !comes_first && end.is_none() {
+            self.became(scene).await?;
+        }
         self.judge_unasked(scene).await
+    }
+
+    /// The task of this pull request that is not final.
+    async fn live_of_pull(&self, scene: &Scene<'_>) -> Result<Option<Task>, Trouble> {
+        let task = self.task_of_pull(scene).await?;
+        Ok(task.filter(|task| !task.is_final()))
     }
 
     /// The task whose pull request this is.
@@ -34,53 +65,82 @@ impl Intake {
     }
 
     /// A person opened it again.
-    async fn reopened(&self, scene: &Scene<'_>, task: &Task) -> Result<(), Trouble> {
-        let number = scene.thread.number;
-        for entry in scene.conversation.timeline(number).await? {
-            if entry.what != Did::Reopened || scene.is_old(entry.at) {
-                continue;
-            }
-            let key = scene.act(ActKind::Entry, entry.id);
-            let by = login(entry.by.as_ref());
-            if !self.store.take_up(&key, number, by).await? {
-                continue;
-            }
-            let by = by.to_owned();
-            let event = Event::Reopened { by };
-            let happened = self.happened(task.id, event, scene.dedup_key(&key)).await?;
-            let outcome = happened.unwrap_or_else(|| "reopened".to_owned());
-            self.store.settle(&key, &outcome).await?;
+    async fn reopened(&self, scene: &Scene<'_>, entry: &Entry) -> Result<(), Trouble> {
+        if scene.is_old(entry.at) {
+            return Ok(());
         }
-        Ok(())
+        let Some(task) = self.live_of_pull(scene).await? else {
+            return Ok(());
+        };
+        let key = scene.act(ActKind::Entry, entry.id);
+        let by = login(entry.by.as_ref());
+        if !self.store.take_up(&key, scene.thread.number, by).await? {
+            return Ok(());
+        }
+        let by = by.to_owned();
+        let event = Event::Reopened { by };
+        let happened = self.happened(task.id, event, scene.dedup_key(&key)).await?;
+        let outcome = happened.unwrap_or_else(|| "reopened".to_owned());
+        Ok(self.store.settle(&key, &outcome).await?)
     }
 
     /// Merged, closed, pushed to by somebody, or its branch gone.
-    async fn became(&self, task: &Task) -> Result<(), Trouble> {
-        let forge = self.desk.forge(task);
+    async fn became(&self, scene: &Scene<'_>) -> Result<(), Trouble> {
+        let Some(task) = self.live_of_pull(scene).await? else {
+            return Ok(());
+        };
+        let forge = self.desk.forge(&task);
         let programs = &task.settings.trigger.ignore_users;
-        let event = sweep::look(task, forge.as_ref(), "somebody", programs).await?;
+        let event = sweep::look(&task, forge.as_ref(), "somebody", programs).await?;
         if let Some(event) = event {
             let _ = self.happened(task.id, event, None).await?;
         }
         Ok(())
     }
 
-    async fn reviews(&self, scene: &Scene<'_>, task: &Task) -> Result<(), Trouble> {
-        let number = scene.thread.number;
-        for review in scene.conversation.reviews(number).await? {
-            let ours = self.is_us(review.author.as_ref());
-            if ours || scene.is_old(review.at) {
-                continue;
-            }
-            let key = scene.act(ActKind::Review, review.id);
-            let by = login(review.author.as_ref());
-            if !self.store.take_up(&key, number, by).await? {
-                continue;
-            }
-            let outcome = self.review(scene, task, &review, &key).await?;
-            self.store.settle(&key, &outcome).await?;
+    /// One review, of the task as it is by then.
+    async fn reviewed(&self, scene: &Scene<'_>, review: &Review) -> Result<(), Trouble> {
+        let ours = self.is_us(review.author.as_ref());
+        if ours || scene.is_old(review.at) {
+            return Ok(());
         }
-        Ok(())
+        let key = scene.act(ActKind::Review, review.id);
+        let before = self.decided_before(scene, &key).await?;
+        let Some(task) = self.task_of_pull(scene).await? else {
+            return Ok(());
+        };
+        // What ended it may have been this review's own effect.
+        if before.is_none() && task.is_final() {
+            return Ok(());
+        }
+        let by = login(review.author.as_ref());
+        if !self.store.take_up(&key, scene.thread.number, by).await? {
+            return Ok(());
+        }
+        let outcome = match before {
+            None => self.review(scene, &task, review, &key).await?,
+            Some(Outcome::Ignored { reason }) => {
+                self.tell(scene, review.id, &reason).await?;
+                reason
+            }
+            Some(Outcome::Done { .. } | Outcome::Waiting) => {
+                if self.types(&task, review) {
+                    let elsewhere = Reply::InReview.text(&[], &scene.voice());
+                    self.tell(scene, review.id, &elsewhere).await?;
+                }
+                decided(before)
+            }
+        };
+        Ok(self.store.settle(&key, &outcome).await?)
+    }
+
+    /// Whether somebody typed a command into a review, where none runs.
+    fn types(&self, task: &Task, review: &Review) -> bool {
+        let prefix = &task.settings.trigger.prefix;
+        let says = [review.body.as_str()].into_iter();
+        let remarks = review.remarks.iter().map(|remark| remark.body.as_str());
+        says.chain(remarks)
+            .any(|text| self.heard(prefix, text).heard != Heard::Nothing)
     }
 
     async fn review(
@@ -95,13 +155,8 @@ impl Intake {
         };
         let actor = self.actor(scene, author).await?;
         let rules = self.rules_now(scene, Some(task)).await?;
-        let prefix = &task.settings.trigger.prefix;
         let elsewhere = Reply::InReview.text(&[], &scene.voice());
-        let says = [review.body.as_str()].into_iter();
-        let remarks = review.remarks.iter().map(|remark| remark.body.as_str());
-        let types = says
-            .chain(remarks)
-            .any(|text| command::parse(text, &[prefix]).heard != Heard::Nothing);
+        let types = self.types(task, review);
         let (command, event) = match review.verdict {
             ReviewVerdict::RequestsChanges if task.settings.review.fix_on == FixOn::Command => {
                 return Ok("reviews start no round here (`[review] fix_on`)".to_owned());
@@ -167,6 +222,16 @@ impl Intake {
         let told = scene.conversation.ensure_note(number, &note, None, text);
         Ok(shown(told.await)?)
     }
+}
+
+fn is_closing(task: &Task) -> bool {
+    matches!(
+        task.stage,
+        Stage::InReview {
+            closing: Some(_),
+            ..
+        }
+    )
 }
 
 /// What a review asks for: its text, then its remarks with their places.

@@ -1,5 +1,8 @@
 //! What starts a task and what withdraws it.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use super::words::Known;
 use super::{Ground, Intake, PROPOSALS_AN_HOUR, Scene, Trouble, asks, login, shown};
 use crate::domain::act::{self, Asked, Path, Standing, Start, Words};
@@ -10,8 +13,8 @@ use crate::domain::ident::{self, Time};
 use crate::domain::policy::{Actor, Refusal};
 use crate::domain::report::Reply;
 use crate::domain::settings::ChecksFrom;
-use crate::domain::task::{IssueRef, NewTask};
-use crate::forge::{Account, Entry};
+use crate::domain::task::{IssueRef, NewTask, Stage};
+use crate::forge::{Account, Did, Entry};
 use crate::store::{ActKey, ActKind, Arrival, Outcome};
 
 /// Outcome of an act that started a task.
@@ -29,6 +32,9 @@ const PROPOSED_AGAIN: &str = "the new text is proposed";
 /// Outcome of an act of somebody who may, about words that nothing proves.
 pub(super) const UNPROVEN: &str = "proposed, since nothing proves the words";
 
+/// Wait before it is asked again whether a run that was stopped has ended.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// What became of asking for a task.
 pub(super) enum Began {
     /// It is consumed; for records.
@@ -42,6 +48,9 @@ pub(super) enum Began {
 impl Intake {
     /// One entry of an issue's timeline.
     pub(super) async fn entry(&self, scene: &Scene<'_>, entry: &Entry) -> Result<(), Trouble> {
+        if entry.what == Did::Closed {
+            return self.closed(scene, entry).await;
+        }
         let label = &scene.settings.trigger.label;
         let Some((path, added)) = asks(entry, label, &self.us.login) else {
             return Ok(());
@@ -52,7 +61,9 @@ impl Intake {
         if !self.store.take_up(&key, number, login(by)).await? {
             return Ok(());
         }
+        let before = self.decided_before(scene, &key).await?;
         let outcome = match by {
+            _ if before.is_some() => decided(before),
             None => "its account is gone".to_owned(),
             Some(by) if added => match self.ask(scene, path, &key, by, entry.at).await? {
                 Began::Settled(outcome) => outcome,
@@ -65,6 +76,33 @@ impl Intake {
                 }
             },
             Some(by) => self.withdraw(scene, &key, by, entry.at).await?,
+        };
+        Ok(self.store.settle(&key, &outcome).await?)
+    }
+
+    /// Somebody closed the issue, whether or not it was opened again.
+    async fn closed(&self, scene: &Scene<'_>, entry: &Entry) -> Result<(), Trouble> {
+        if scene.is_old(entry.at) {
+            return Ok(());
+        }
+        let key = scene.act(ActKind::Entry, entry.id);
+        let by = login(entry.by.as_ref());
+        if !self.store.take_up(&key, scene.thread.number, by).await? {
+            return Ok(());
+        }
+        let before = self.decided_before(scene, &key).await?;
+        let outcome = match self.live(scene).await? {
+            _ if before.is_some() => decided(before),
+            None => "no task was at work".to_owned(),
+            Some(task) => {
+                let by = match by {
+                    "" => "somebody".to_owned(),
+                    by => by.to_owned(),
+                };
+                let event = Event::IssueClosed { by };
+                let happened = self.happened(task.id, event, scene.dedup_key(&key)).await?;
+                happened.unwrap_or_else(|| "closed".to_owned())
+            }
         };
         Ok(self.store.settle(&key, &outcome).await?)
     }
@@ -116,6 +154,16 @@ impl Intake {
             return Ok(Began::Settled(why.word().to_owned()));
         }
         let task = self.live(scene).await?;
+        if let Some(Stage::Running {
+            stopping: Some(_), ..
+        }) = task.as_ref().map(|task| &task.stage)
+        {
+            // Whoever asks for a task after one was stopped asks for another one, which cannot be before its end.
+            return Err(Trouble::NotYet {
+                number: scene.thread.number,
+                after: ENDING,
+            });
+        }
         let rules = scene.rules();
         let actor = self.actor(scene, by).await?;
         let may = act::may_start(&actor, &rules);
@@ -125,9 +173,10 @@ impl Intake {
         let standing = match &task {
             None => Standing::Nothing,
             Some(task) if task.word() == "proposed" => Standing::Proposed {
-                same: brief
-                    .as_ref()
-                    .is_ok_and(|brief| brief.is_of_same_issue_text(task.newest_text())),
+                same: !scene.proposed_anew.load(Ordering::Relaxed)
+                    && brief
+                        .as_ref()
+                        .is_ok_and(|brief| brief.is_of_same_issue_text(task.newest_text())),
             },
             Some(task) => Standing::Live(act::stage_of(Some(task))),
         };
@@ -308,6 +357,16 @@ fn told_if(permitted: bool, text: String) -> Began {
     match permitted {
         true => Began::Told(text),
         false => Began::Settled(text),
+    }
+}
+
+/// What became of an act whose consumption was cut short after it was decided, for records.
+pub(super) fn decided(before: Option<Outcome>) -> String {
+    match before {
+        Some(Outcome::Ignored { reason }) => reason,
+        Some(Outcome::Done { .. } | Outcome::Waiting) | None => {
+            "done by an earlier look".to_owned()
+        }
     }
 }
 

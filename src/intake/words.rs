@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Intake, Scene, Trouble};
 use crate::domain::act::{self, Path, Words};
 use crate::domain::brief::{self, Brief, BriefError};
-use crate::domain::command::{self, Command, Heard, Place, StageWord};
+use crate::domain::command::{Command, Heard, Place, StageWord};
 use crate::domain::ident::Time;
 use crate::domain::policy::{Actor, Refusal, Right, permit};
 use crate::domain::settings::{CommentsFrom, Settings};
@@ -66,14 +66,12 @@ impl Intake {
             all => all?,
         };
         let rules = scene.rules();
-        let name = format!("@{}", self.us.login);
-        let prefixes = [settings.trigger.prefix.as_str(), name.as_str()];
         let mut authors: HashMap<i64, Option<Actor>> = HashMap::new();
         let mut trusted = Vec::new();
         let mut left_out = 0;
         for comment in &all {
             let ours = self.is_us(comment.author.as_ref());
-            if ours || command::parse(&comment.body, &prefixes).heard != Heard::Nothing {
+            if ours || self.heard(&settings.trigger.prefix, &comment.body).heard != Heard::Nothing {
                 continue;
             }
             let author = match &comment.author {

@@ -26,6 +26,12 @@ impl RepositoryKey {
             id: task.issue.repository_id?,
         })
     }
+
+    /// Where the id of a task's status comment is kept; of a local task nowhere.
+    #[must_use]
+    pub fn status_of(task: &Task) -> Option<(Self, String)> {
+        Some((Self::of(task)?, task.id.to_string()))
+    }
 }
 
 /// How far a repository was read.
@@ -86,6 +92,16 @@ pub trait Acts: Send + Sync {
 
     /// The act is consumed.
     async fn settle(&self, key: &ActKey, outcome: &str) -> Result<(), StoreError>;
+
+    /// Consumes entries of a timeline that ask for nothing: number and account of each. Those that are known stay as
+    /// they are.
+    async fn pass_over(
+        &self,
+        repository: &RepositoryKey,
+        number: i64,
+        entries: &[(i64, String)],
+        outcome: &str,
+    ) -> Result<(), StoreError>;
 
     /// Issues and pull requests with acts that were taken up and not settled.
     async fn unsettled(&self, repository: &RepositoryKey) -> Result<Vec<i64>, StoreError>;
@@ -162,6 +178,11 @@ const LOOKED: &str = "update repositories set looked_until = $3 \
      where forge = $1 and id = $2 and looked_until < $3";
 const TAKE_UP: &str = "insert into acts (forge, repository, kind, act, number, actor, state, seen_at) \
      values ($1, $2, $3, $4, $5, $6, 'open', $7) on conflict (forge, repository, kind, act) do nothing";
+const PASS_OVER: &str = "insert into acts \
+     (forge, repository, kind, act, number, actor, state, seen_at, settled_at, outcome) \
+     values ($1, $2, 'entry', $3, $4, $5, 'settled', $6, $6, $7) on conflict (forge, repository, kind, act) do nothing";
+const KNOWN: &str =
+    "select act from acts where forge = $1 and repository = $2 and kind = 'entry' and act = $3";
 const STATE: &str = "select state from acts \
      where forge = $1 and repository = $2 and kind = $3 and act = $4";
 const SETTLE: &str = "update acts set state = 'settled', settled_at = $5, outcome = $6 \
@@ -270,6 +291,49 @@ impl Acts for Sqlite {
                         .bind(outcome)
                         .execute(c)
                         .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn pass_over(
+        &self,
+        repository: &RepositoryKey,
+        number: i64,
+        entries: &[(i64, String)],
+        outcome: &str,
+    ) -> Result<(), StoreError> {
+        let mut fresh = Vec::new();
+        // Read first: a look finds mostly what earlier ones found, and a write waits for the disk.
+        for (act, actor) in entries {
+            let known = sqlx::query_scalar::<_, i64>(KNOWN)
+                .bind(&repository.forge)
+                .bind(repository.id)
+                .bind(act);
+            if known.fetch_optional(&self.readers).await?.is_none() {
+                fresh.push((*act, clipped(actor)));
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let (repository, outcome, now) = (repository.clone(), clipped(outcome), self.clock.now());
+        self.writer
+            .write("pass over", move |c| {
+                Box::pin(async move {
+                    for (act, actor) in fresh {
+                        sqlx::query(PASS_OVER)
+                            .bind(&repository.forge)
+                            .bind(repository.id)
+                            .bind(act)
+                            .bind(number)
+                            .bind(actor)
+                            .bind(now.0)
+                            .bind(&outcome)
+                            .execute(&mut *c)
+                            .await?;
+                    }
                     Ok(())
                 })
             })

@@ -128,6 +128,9 @@ pub trait Store: Acts + Verdicts + Send + Sync {
     /// The oldest input that is not yet decided. Inputs are decided in the order they came.
     async fn next_input(&self) -> Result<Option<Input>, StoreError>;
 
+    /// The input that has this key.
+    async fn input_of(&self, dedup_key: &str) -> Result<Option<InputId>, StoreError>;
+
     /// What became of an input; `None` where there is no such input.
     async fn outcome(&self, input: InputId) -> Result<Option<Outcome>, StoreError>;
 

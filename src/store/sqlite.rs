@@ -106,6 +106,13 @@ impl Store for Sqlite {
         row.map(rows::input).transpose()
     }
 
+    async fn input_of(&self, dedup_key: &str) -> Result<Option<InputId>, StoreError> {
+        let found = sqlx::query_scalar(sql::DELIVERED)
+            .bind(dedup_key)
+            .fetch_optional(&self.readers);
+        Ok(found.await?.map(InputId))
+    }
+
     async fn outcome(&self, input: InputId) -> Result<Option<Outcome>, StoreError> {
         let row = sqlx::query_as(sql::OUTCOME)
             .bind(input.0)

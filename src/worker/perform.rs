@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::lease::Lease;
 use super::{BACK_OFF_SECS, MAX_ATTEMPTS, Watching, Worker};
 use crate::domain::effect::Effect;
-use crate::domain::event::{Event, RunOutcome};
+use crate::domain::event::{Event, RunOutcome, Timer};
 use crate::domain::ident::CommitId;
 use crate::domain::task::{Failure, FailureClass, Outstanding, Stage, Task};
 use crate::forge::{self, Forge, Leave, Place};
@@ -17,6 +17,9 @@ use crate::store::{self, ArtifactKind, Claim, StoreError};
 
 /// Tries of something that the forge refuses, where nothing else says so to anybody.
 const MAX_DOUBTS: u32 = 3;
+
+/// Wait before a forge that did not answer is asked again what people did.
+const UNHEARD_SECS: u64 = 5;
 
 impl Worker {
     /// Does one job. Gives its answers.
@@ -53,8 +56,17 @@ impl Worker {
                 self.hold(claim, lease).await?;
                 self.clean_up(claim, task, *patch, branch).await
             }
-            Effect::Wait { timer, .. } => Ok(vec![Event::TimerFired { timer: *timer }]),
+            Effect::Wait { timer, .. } => self.time_is_up(task, *timer).await,
         }
+    }
+
+    /// People may have done in time what was waited for, and nobody heard of it yet: they are heard first. While that
+    /// cannot be, no time is up.
+    async fn time_is_up(&self, task: &Task, timer: Timer) -> Result<Vec<Event>, Trouble> {
+        if let Some(eyes) = self.eyes.get().filter(|_| is_waited_for(task, timer)) {
+            eyes.look(task).await.map_err(Trouble::unheard)?;
+        }
+        Ok(vec![Event::TimerFired { timer }])
     }
 
     async fn run(
@@ -280,6 +292,31 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// Nobody knows what people did: that is asked again, for as long as it takes.
+    fn unheard(error: forge::Error) -> Self {
+        let why = error.to_string();
+        match error {
+            forge::Error::Unavailable { .. } => Self::Host(why),
+            forge::Error::Away { .. } => Self::Away(why),
+            forge::Error::Retry { after_secs, .. } => Self::Later {
+                why,
+                after_secs: after_secs.unwrap_or(UNHEARD_SECS),
+                counted: false,
+            },
+            forge::Error::Auth { .. }
+            | forge::Error::NotPermitted { .. }
+            | forge::Error::Gone { .. }
+            | forge::Error::Conflict { .. }
+            | forge::Error::Invalid { .. } => Self::Later {
+                why,
+                after_secs: store::MAX_BACK_OFF_SECS,
+                counted: false,
+            },
+        }
+    }
+}
+
 impl From<RunError> for Trouble {
     fn from(error: RunError) -> Self {
         match error {
@@ -335,8 +372,23 @@ pub(super) fn most_attempts(effect: &Effect) -> u32 {
         | Effect::Publish
         | Effect::OpenPull { .. }
         | Effect::Tell { .. }
-        | Effect::CleanUp { .. }
-        | Effect::Wait { .. } => MAX_ATTEMPTS + 2,
+        | Effect::CleanUp { .. } => MAX_ATTEMPTS + 2,
+        // Given up, a time would be up unheard.
+        Effect::Wait { .. } => u32::MAX,
+    }
+}
+
+/// Whether the task still waits for this time.
+fn is_waited_for(task: &Task, timer: Timer) -> bool {
+    match (&task.stage, timer) {
+        (Stage::Asking { .. }, Timer::Ask { asked })
+        | (
+            Stage::InReview {
+                closing: Some(_), ..
+            },
+            Timer::Close { asked },
+        ) => asked == task.asked,
+        _ => false,
     }
 }
 

@@ -32,7 +32,7 @@ impl Worker {
             ended: task.is_final(),
             body: &body,
         };
-        let note = note(task);
+        let note = RepositoryKey::status_of(task);
         let known = match &note {
             Some((repository, key)) => self.store.note(repository, key).await?,
             None => None,
@@ -341,9 +341,4 @@ fn is_silent(task: &Task) -> bool {
     task.issue.repository_id.is_some()
         && task.settings.messages.progress == Progress::Off
         && (matches!(task.word(), "queued" | "running") || task.is_final())
-}
-
-/// Where the id of a task's status comment is kept; locally nowhere.
-fn note(task: &Task) -> Option<(RepositoryKey, String)> {
-    Some((RepositoryKey::of(task)?, task.id.to_string()))
 }

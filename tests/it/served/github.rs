@@ -1,6 +1,7 @@
 //! `prentice serve` on the fake GitHub, as an App and with a token: what it sends and what it is answered is held to
 //! GitHub's published description, which fails the test at its end.
 
+mod away;
 mod doctor;
 mod faults;
 mod hears;

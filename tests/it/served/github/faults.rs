@@ -67,7 +67,7 @@ fn is_reach(call: &str) -> bool {
 enum Road {
     /// Label, changes requested, approved, merged.
     Merged,
-    /// Label, changes requested, closed.
+    /// Asked for by a comment, asked how it stands, changed by a comment, closed.
     Closed,
 }
 
@@ -169,9 +169,20 @@ async fn walk(app: bool, road: Road, fault: Option<&Cell>) -> Option<(End, BTree
     let before = hub.fake.world().requests.len();
     if let Some(cell) = fault {
         let kind = kind(cell.fault, hub.fake.base());
-        hub.fake.world().fault_call(&cell.call, kind, cell.times);
+        let mut world = hub.fake.world();
+        world.fault_call(&cell.call, kind, cell.times);
+        world.faults.back_mut().unwrap().skip = cell.skip;
     }
-    let issue = hub.labelled();
+    let mut said = Vec::new();
+    let issue = match road {
+        Road::Merged => hub.labelled(),
+        Road::Closed => {
+            let mut world = hub.fake.world();
+            let issue = world.open_issue("dana", "No answer", ISSUE);
+            said.push(world.comment(issue, "dana", "/agent run"));
+            issue
+        }
+    };
     let mut walk = Walk {
         hub,
         issue,
@@ -188,10 +199,18 @@ async fn walk(app: bool, road: Road, fault: Option<&Cell>) -> Option<(End, BTree
         fault.is_none_or(|cell| cell.fault != "422" || !cell.call.ends_with("requested_reviewers"));
     walk.shows_evidence(number, is_asked).await;
     let first = walk.hub.head(number);
-    walk.hub
-        .fake
-        .world()
-        .review(number, "lee", "CHANGES_REQUESTED", "Say why.", &[]);
+    {
+        let mut world = walk.hub.fake.world();
+        match road {
+            Road::Merged => {
+                world.review(number, "lee", "CHANGES_REQUESTED", "Say why.", &[]);
+            }
+            Road::Closed => {
+                said.push(world.comment(issue, "dana", "/agent status"));
+                said.push(world.comment(number, "lee", "/agent fix Say why."));
+            }
+        }
+    }
     walk.gets_past("the round is pushed", |hub| hub.head(number) != first)
         .await;
     walk.comes_to("needs-review").await;
@@ -218,6 +237,16 @@ async fn walk(app: bool, road: Road, fault: Option<&Cell>) -> Option<(End, BTree
         hub.of(issue, |one| one.labels.is_empty())
     })
     .await;
+    // What GitHub does not let be shown is not tried again.
+    let is_untold = |cell: &Cell| is_refusal(cell.fault) && cell.call.contains("/reactions");
+    for one in said.into_iter().filter(|_| !fault.is_some_and(is_untold)) {
+        walk.gets_past("the command was obeyed", |hub| {
+            let answers = hub.reactions(one);
+            assert_ne!(answers, ["confused"], "judged by its own effect");
+            answers == ["+1"]
+        })
+        .await;
+    }
     // Some calls are made again only by the next look.
     walk.gets_past("the fault was met", |hub| {
         hub.fake.world().faults.is_empty()
@@ -240,12 +269,17 @@ async fn walk(app: bool, road: Road, fault: Option<&Cell>) -> Option<(End, BTree
     Some((end, made.collect()))
 }
 
+/// The answer to a command.
+const REACTS: &str = "POST issues/comments/#/reactions";
+
 /// One cell of the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Cell {
     call: String,
     fault: &'static str,
     times: usize,
+    /// So many go right first.
+    skip: usize,
     road: Road,
 }
 
@@ -350,6 +384,7 @@ async fn matrix(app: bool) {
             call: call.clone(),
             fault,
             times,
+            skip: 0,
             road: *road,
         };
         if long {
@@ -373,6 +408,14 @@ async fn matrix(app: bool) {
         ];
         if makes.contains(&call.as_str()) {
             cells.extend(["500 done", "cut done", "403"].map(|fault| cell(fault, 1)));
+        }
+        // The first tells that a command was seen; the next, that it was obeyed.
+        if call == REACTS {
+            let later = |fault| Cell {
+                skip: 1,
+                ..cell(fault, 1)
+            };
+            cells.extend(["500 done", "502", "429"].map(later));
         }
     }
     cells.sort();

@@ -4,7 +4,7 @@ use super::*;
 
 impl Hub {
     /// The tasks that there are, as a program reads them: stage of each.
-    fn stages(&self) -> Vec<String> {
+    pub(super) fn stages(&self) -> Vec<String> {
         let output = self.command(&["tasks", "list", "--json"]).output().unwrap();
         let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
         let tasks = listed["tasks"].as_array().unwrap().iter();
