@@ -166,7 +166,7 @@ async fn be(subject: &str, data: &Path) -> Res<()> {
                 }],
                 store: store(data).await?,
                 wake: Arc::new(Notify::new()),
-                alive: Arc::new(|| Ok(())),
+                alive: Arc::new(|| Ok(String::new())),
                 metrics: true,
                 clock: Arc::new(SystemClock),
                 link_key: None,
