@@ -6,6 +6,7 @@ mod connected;
 mod crash;
 mod credential;
 pub mod demo;
+mod desk;
 pub mod doctor;
 mod earlier;
 mod error;

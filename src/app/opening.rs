@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::desk::ForgeDesk;
 use super::eyes::AllEyes;
 use super::looker::Looker;
-use super::served::{ForgeDesk, Forges};
+use super::served::Forges;
 use crate::config::ForgeSettings;
 use crate::forge::{Account, hook};
 use crate::intake::{Intake, Trouble};

@@ -23,6 +23,7 @@ mod examine;
 mod fit;
 mod granted;
 mod graph;
+mod lists;
 mod manifest;
 mod pace;
 mod pulls;

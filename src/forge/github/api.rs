@@ -15,7 +15,7 @@ use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::{Error, LIST_MAX};
+use super::super::Error;
 use super::fit::clipped;
 use super::{Hub, Key};
 use crate::domain::ident::Time;
@@ -84,34 +84,7 @@ impl Line {
         self.done(answer, &[status], ask)
     }
 
-    /// A whole list. `under` names the field that holds it, where the answer is no list itself.
-    pub(super) async fn list<T: DeserializeOwned + Send>(
-        &self,
-        path: &str,
-        under: Option<&str>,
-        ask: Ask<'_>,
-    ) -> Result<Vec<T>, Error> {
-        let mut all = Vec::new();
-        self.pages(path, under, ask, |item| {
-            all.push(item);
-            ControlFlow::Continue(())
-        })
-        .await?;
-        Ok(all)
-    }
-
-    /// Goes through a list until `see` has enough.
-    pub(super) async fn pages<T: DeserializeOwned + Send>(
-        &self,
-        path: &str,
-        under: Option<&str>,
-        ask: Ask<'_>,
-        see: impl FnMut(T) -> ControlFlow<()> + Send,
-    ) -> Result<(), Error> {
-        self.pages_up_to(LIST_MAX, (path, under), ask, see).await
-    }
-
-    /// The same with a limit of its own.
+    /// Goes through a list of up to `most` until `see` has enough.
     pub(super) async fn pages_up_to<T: DeserializeOwned + Send>(
         &self,
         most: usize,
