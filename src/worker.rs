@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use begin::begin;
 use lease::Lease;
+pub use perform::Eyes;
 use perform::Trouble;
 pub use serve::Room;
 
@@ -30,7 +31,7 @@ use crate::domain::event::Event;
 use crate::domain::ident::{CommitId, TaskId};
 use crate::domain::report::{self, Voice};
 use crate::domain::task::{NewTask, Task};
-use crate::forge::{self, Forge};
+use crate::forge::Forge;
 use crate::run::{Bench, Halt, News, RunError, Watch};
 use crate::store::{
     self, Arrival, Claim, Clock, CommitError, DataLock, Filter, Input, JobKind, JournalLine,
@@ -98,17 +99,6 @@ pub trait World: Send + Sync {
 
     /// Something for a person who watches this task; may be dropped.
     fn told(&self, task: TaskId, said: News<'_>);
-}
-
-/// Looks at what people did on the forge of a task, so that it counts.
-#[async_trait]
-pub trait Eyes: Send + Sync {
-    /// Everything that people did on the issue of a task and on its pull request until now is decided when this
-    /// returns.
-    ///
-    /// # Errors
-    /// As the forge; then something may not have been heard.
-    async fn look(&self, task: &Task) -> Result<(), forge::Error>;
 }
 
 /// How patient the worker is.

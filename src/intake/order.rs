@@ -67,3 +67,62 @@ impl Intake {
             .await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ident::Time;
+    use crate::forge::{CommentId, ReviewVerdict};
+
+    /// `e7@5`: the entry number 7 of the fifth second; `c` is a comment, `r` a review.
+    fn told(words: &str, numbered: bool) -> String {
+        let (mut entries, mut comments, mut reviews) = (Vec::new(), Vec::new(), Vec::new());
+        for word in words.split_whitespace() {
+            let (kind, rest) = word.split_at(1);
+            let (id, at) = rest.split_once('@').unwrap();
+            let (id, at) = (id.parse().unwrap(), Time(at.parse().unwrap()));
+            match kind {
+                "e" => entries.push(Entry {
+                    id,
+                    by: None,
+                    at,
+                    what: Did::Closed,
+                }),
+                "c" => comments.push(Comment {
+                    id: CommentId(id),
+                    author: None,
+                    body: String::new(),
+                    created_at: at,
+                    edited: None,
+                    page: String::new(),
+                }),
+                _ => reviews.push(Review {
+                    id,
+                    author: None,
+                    verdict: ReviewVerdict::Comments,
+                    commit: None,
+                    body: String::new(),
+                    at,
+                    remarks: Vec::new(),
+                }),
+            }
+        }
+        let acts = in_order(entries, comments, reviews, numbered);
+        let words = acts.iter().map(|act| match act {
+            Act::Entry(one) => format!("e{}", one.id),
+            Act::Comment(one) => format!("c{}", one.id.0),
+            Act::Review(one) => format!("r{}", one.id),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn acts_of_every_kind_are_in_the_order_of_time_and_those_of_a_second_in_one_that_is_fixed() {
+        assert_eq!(told("e9@1 c1@2 e10@3 r1@2", false), "e9 c1 r1 e10");
+        // Of one second: by their numbers where these tell, else by kind.
+        assert_eq!(told("c1@1 e2@1 c3@1 r1@1", true), "c1 e2 c3 r1");
+        assert_eq!(told("c1@1 e2@1 c3@1 r1@1", false), "e2 c1 c3 r1");
+        // A clock that was set back changes nothing for those whose numbers are not compared.
+        assert_eq!(told("e2@1 e1@2", true), "e2 e1");
+    }
+}

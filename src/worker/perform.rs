@@ -3,6 +3,7 @@
 
 use std::sync::PoisonError;
 
+use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::lease::Lease;
@@ -20,6 +21,17 @@ const MAX_DOUBTS: u32 = 3;
 
 /// Wait before a forge that did not answer is asked again what people did.
 const UNHEARD_SECS: u64 = 5;
+
+/// Looks at what people did on the forge of a task, so that it counts.
+#[async_trait]
+pub trait Eyes: Send + Sync {
+    /// Everything that people did on the issue of a task and on its pull request until now is decided when this
+    /// returns.
+    ///
+    /// # Errors
+    /// As the forge; then something may not have been heard.
+    async fn look(&self, task: &Task) -> Result<(), forge::Error>;
+}
 
 impl Worker {
     /// Does one job. Gives its answers.

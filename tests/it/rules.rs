@@ -33,6 +33,7 @@
 //! | Closed by a person: the forge let him, no look-up | `served::github::hears::closed_by_a_person_it_is_rejected_and_no_right_is_looked_up` |
 //! | Closed by a bot: failed/forge, no automatic retry, nothing deleted | `served::ending::closed_by_a_bot_it_fails_and_nothing_is_deleted` |
 //! | Reopened: needs-review | `served::ending::reopened_within_its_grace_it_is_in_review_again` |
+//! | Reopened while the server or the forge was away: needs-review | `served::github::away::closed_and_reopened_within_its_grace_while_away_it_is_in_review_again` |
 //! | Label removed or issue closed in review: unchanged; before it: stopped | `served::ending::in_review_neither_label_nor_closed_issue_change_anything_and_before_it_they_stop` |
 //! | Archived or right lost: failed/forge, shown in `tasks` | `served::ending::in_an_archived_repository_or_without_its_right_it_fails_and_tasks_says_why` |
 //! | Renamed or transferred within reach: followed by id | `served::ending::a_renamed_or_transferred_repository_is_followed_by_its_id` |
