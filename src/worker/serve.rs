@@ -12,7 +12,7 @@ use super::{Worker, WorkerError};
 use crate::domain::ident::TaskId;
 use crate::domain::report::{Hold, InLine};
 use crate::domain::settings::Progress;
-use crate::domain::task::{Outstanding, Stage, Task};
+use crate::domain::task::{ApprovalOf, Outstanding, Stage, Task};
 use crate::store::{Claim, Filter, JobKind, StoreError, TaskFilter};
 
 /// How much is done at once.
@@ -259,6 +259,8 @@ struct Line<'a> {
     at_work: usize,
     busy: HashMap<Place<'a>, usize>,
     open: HashMap<Place<'a>, u32>,
+    /// First results that are being made.
+    coming: HashMap<Place<'a>, u32>,
 }
 
 /// A repository: its forge, and what it is called or numbered there.
@@ -275,14 +277,17 @@ impl<'a> Line<'a> {
             at_work: 0,
             busy: HashMap::new(),
             open: HashMap::new(),
+            coming: HashMap::new(),
         };
         for task in tasks {
             if is_at_work(task) {
                 line.at_work += 1;
                 *line.busy.entry(place(task)).or_default() += 1;
             }
-            if matches!(task.stage, Stage::InReview { .. }) {
+            if is_open(task) {
                 *line.open.entry(place(task)).or_default() += 1;
+            } else if is_at_work(task) || is_begun(task) {
+                *line.coming.entry(place(task)).or_default() += 1;
             }
         }
         line
@@ -293,10 +298,12 @@ impl<'a> Line<'a> {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let here = place(task);
         let open = self.open.get(&here).copied().unwrap_or(0);
+        let coming = self.coming.get(&here).copied().unwrap_or(0);
         let busy = self.busy.get(&here).copied().unwrap_or(0);
         let limit = task.settings.task.max_open;
-        // A first result would be one more to review; a further round is of one that is counted.
-        if task.pull.is_none() && open >= limit {
+        // A first result would be one more to review; one that is counted already is not.
+        let is_one_more = !is_open(task) && !is_begun(task);
+        if is_one_more && open >= limit {
             Some(Hold::Reviews { open, limit })
         } else if busy >= room.per_repo {
             Some(Hold::Repository {
@@ -308,6 +315,9 @@ impl<'a> Line<'a> {
                 busy: count(self.at_work),
                 all: count(room.slots),
             })
+        } else if is_one_more && open.saturating_add(coming) >= limit {
+            let open = open.saturating_add(coming);
+            Some(Hold::Reviews { open, limit })
         } else {
             None
         }
@@ -329,6 +339,24 @@ impl<'a> Line<'a> {
             hold,
         })
     }
+}
+
+/// Whether a result of a task is there to be judged, shown already or about to be. What a person took over is theirs.
+fn is_open(task: &Task) -> bool {
+    match &task.stage {
+        Stage::TakenOver { .. } => false,
+        Stage::Publishing { .. }
+        | Stage::InReview { .. }
+        | Stage::AwaitingApproval {
+            of: ApprovalOf::Result,
+        } => true,
+        _ => task.pull.is_some(),
+    }
+}
+
+/// Whether a run of it began, also one that lost its worker.
+fn is_begun(task: &Task) -> bool {
+    matches!(task.stage, Stage::Running { .. })
 }
 
 /// Whether a job takes a slot.

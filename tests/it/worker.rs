@@ -599,7 +599,9 @@ async fn a_task_at_work_is_shown_again_before_its_promise_lapses() {
 async fn a_forge_that_is_away_holds_up_its_own_tasks_alone() {
     let here = Here::new(BenchIs::Never, PATIENT, 0, At::default()).await;
     let verbs = ["ensure_status", "ensure_label"];
-    let away = verbs.iter().flat_map(|verb| (0..9).map(|_| (*verb, Fault::Away)));
+    let away = verbs
+        .iter()
+        .flat_map(|verb| (0..9).map(|_| (*verb, Fault::Away)));
     here.fake.other.world().faults.extend(away);
     let mut new = new_task(1);
     new.issue.forge = "other".to_owned();
