@@ -363,3 +363,97 @@ fn is_begun(task: &Task) -> bool {
 fn is_run(claim: &Claim) -> bool {
     matches!(JobKind::of(&claim.effect), JobKind::Run | JobKind::Check)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::brief::{self, Survey};
+    use crate::domain::ident::Time;
+    use crate::domain::settings::Settings;
+    use crate::domain::task::{AgentSpec, IssueRef, NewTask, Pull, Step, Waiting};
+
+    const ROOM: Room = Room {
+        slots: 8,
+        per_repo: 8,
+        grace: Duration::ZERO,
+    };
+
+    fn task(id: i64, stage: Stage) -> Task {
+        let new = NewTask {
+            issue: IssueRef {
+                forge: "main".to_owned(),
+                repository: "a/b".to_owned(),
+                repository_id: Some(1),
+                number: id,
+                source: String::new(),
+                out: None,
+            },
+            requester: "dana".to_owned(),
+            requester_address: None,
+            brief: brief::parse("# A title", 1_000).unwrap(),
+            survey: Survey::default(),
+            settings: Settings::default(),
+            base: "a".repeat(40).parse().unwrap(),
+            base_branch: None,
+            agent: AgentSpec::Command { argv: Vec::new() },
+            accepted_at: Time(0),
+            branch: None,
+            unaccepted: false,
+            unshown: false,
+        };
+        let mut task = new.proposed(TaskId(id), "agent/x".to_owned(), Time(0));
+        task.settings.task.max_open = 2;
+        task.stage = stage;
+        task
+    }
+
+    fn queued(id: i64) -> Task {
+        let why = Waiting::Slot;
+        task(id, Stage::Queued { run: 1, why })
+    }
+
+    fn running(id: i64) -> Task {
+        let stage = Stage::Running {
+            run: 1,
+            step: Step::Prepare,
+            quiet_since: None,
+            stopping: None,
+        };
+        task(id, stage)
+    }
+
+    fn asking(id: i64) -> Task {
+        let of = ApprovalOf::Result;
+        task(id, Stage::AwaitingApproval { of })
+    }
+
+    #[test]
+    fn what_is_or_will_be_open_leaves_no_place_for_a_further_first_result() {
+        let publishing = task(1, Stage::Publishing { revision: 1 });
+        let next = queued(9);
+        for other in [running(2), asking(2), publishing, queued(2)] {
+            let others = [asking(3), other];
+            let tasks: Vec<&Task> = others.iter().chain([&next]).collect();
+            // The one that is queued was claimed a moment ago.
+            let line = Line::of(&tasks, |task| task.id.0 == 2);
+            let reviews = Some(Hold::Reviews { open: 2, limit: 2 });
+            assert_eq!(line.hold_of(ROOM, &next), reviews, "{:?}", others[1].stage);
+        }
+        // One place is left.
+        let waits = asking(3);
+        let tasks = [&waits, &next];
+        assert_eq!(Line::of(&tasks, |_| false).hold_of(ROOM, &next), None);
+        // What is counted already goes on: a run that lost its worker, a further round.
+        let (lost, other) = (running(2), running(3));
+        let mut round = queued(4);
+        round.pull = Some(Pull {
+            number: 1,
+            location: String::new(),
+            head: "b".repeat(40).parse().unwrap(),
+        });
+        let tasks = [&lost, &other, &round];
+        let line = Line::of(&tasks, |_| false);
+        assert_eq!(line.hold_of(ROOM, &lost), None);
+        assert_eq!(line.hold_of(ROOM, &round), None);
+    }
+}
