@@ -118,13 +118,20 @@ impl App {
     pub async fn act(&self, id: TaskId, event: Event, command: &str) -> Result<Changed, AppError> {
         self.task(id).await?;
         let lock = self.lock(command)?;
-        if let Event::Retried { by, .. } = &event
-            && let Some(edited) = self.edited(id, by).await?
-        {
-            let (task, event) = (id, Box::new(edited));
-            self.store
-                .deliver(Arrival::Event { task, event }, None)
-                .await?;
+        let mut event = event;
+        if let Event::Retried { by, text, .. } = &mut event {
+            // Whoever types here means what is stored, or what their file says.
+            let mut newest = self.task(id).await?.newest_text().digest.clone();
+            if let Some(edited) = self.edited(id, by).await? {
+                if let Event::IssueEdited { brief, .. } = &edited {
+                    newest = brief.digest.clone();
+                }
+                let (task, event) = (id, Box::new(edited));
+                self.store
+                    .deliver(Arrival::Event { task, event }, None)
+                    .await?;
+            }
+            *text = Some(newest);
         }
         let arrival = Arrival::Event {
             task: id,

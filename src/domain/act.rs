@@ -165,13 +165,15 @@ pub fn may_start(actor: &Actor, rules: &Rules) -> bool {
     permit(actor, &Command::Run, Place::Issue, StageWord::None, rules).is_ok()
 }
 
-/// A command about a task, as what happened to it. `None` for those that are answered without moving one.
+/// A command about a task, as what happened to it, without what only its place tells: the address of who typed it, and
+/// the text that they mean. `None` for those that are answered without moving one.
 pub fn event(command: &Command, by: &str) -> Result<Option<Event>, command::Target> {
     let by = by.to_owned();
     Ok(Some(match command {
         Command::Approve { target } => Event::Approved {
             by,
             target: target.as_ref().map(target_of).transpose()?,
+            address: None,
         },
         Command::RejectRequest { target } => Event::Rejected {
             by,
@@ -192,6 +194,8 @@ pub fn event(command: &Command, by: &str) -> Result<Option<Event>, command::Targ
             by,
             fresh: *fresh,
             budget: *budget,
+            text: None,
+            address: None,
         },
         Command::Fix { text } => Event::FixAsked {
             by,

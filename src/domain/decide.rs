@@ -45,8 +45,12 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
     match event {
         // Made the task; whatever is there was made by one.
         Event::Requested { .. } => Decision::Stale,
-        Event::Accepted { by, digest } => match &task.stage {
-            Stage::Proposed if *digest == task.brief.digest => next.accept(by),
+        Event::Accepted {
+            by,
+            digest,
+            address,
+        } => match &task.stage {
+            Stage::Proposed if *digest == task.brief.digest => next.accept(by, address),
             Stage::Proposed => refused(NotNow::OtherText {
                 digest: task.brief.digest.short().to_owned(),
             }),
@@ -182,7 +186,11 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             Stage::Ended { .. } => refused(NotNow::Final),
             _ => refused(NotNow::NothingAsked),
         },
-        Event::Approved { by, target } => match &task.stage {
+        Event::Approved {
+            by,
+            target,
+            address,
+        } => match &task.stage {
             Stage::AwaitingApproval { of } => next.approve(of, by, target.as_ref()),
             // Of a person's commit, which is there already: it is only granted.
             Stage::InReview {
@@ -199,7 +207,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                 Some(Target::Digest { digits })
                     if task.brief.digest.as_str().starts_with(digits.as_str()) =>
                 {
-                    next.accept(by)
+                    next.accept(by, address)
                 }
                 _ => refused(NotNow::OtherText {
                     digest: task.brief.digest.short().to_owned(),
@@ -215,9 +223,11 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             _ => next.end(Ending::Rejected, by, reason.clone()),
         },
         Event::Retried {
-            by: _,
+            by,
             fresh,
             budget,
+            text,
+            address,
         } => match &task.stage {
             Stage::Failed { .. }
             | Stage::Asking {
@@ -243,7 +253,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                     {
                         next.publish(revision.number)
                     }
-                    _ => next.another_try(),
+                    _ => next.another_try(by, address, text.as_ref()),
                 }
             }
             Stage::Ended { .. } => refused(NotNow::Final),
@@ -328,7 +338,8 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             }
             Stage::TakenOver { .. } => next.end(Ending::Rejected, by, None),
             // A round in work stops at once: a closed pull request wants nothing more.
-            Stage::Queued { .. }
+            Stage::Proposed
+            | Stage::Queued { .. }
             | Stage::Running { .. }
             | Stage::Asking { .. }
             | Stage::AwaitingApproval { .. }

@@ -29,6 +29,9 @@ pub enum Event {
         by: String,
         /// Digest of the accepted text.
         digest: Digest,
+        /// An address of theirs that the forge shows to everyone.
+        #[serde(default)]
+        address: Option<String>,
     },
     /// A run was claimed. Claimed again after a worker was lost, the attempt is higher.
     RunStarted {
@@ -106,6 +109,9 @@ pub enum Event {
         by: String,
         /// What; `None` = whatever is asked now.
         target: Option<Target>,
+        /// An address of theirs that the forge shows to everyone.
+        #[serde(default)]
+        address: Option<String>,
     },
     /// A person said no: to one request, or to the whole task.
     Rejected {
@@ -124,6 +130,13 @@ pub enum Event {
         fresh: bool,
         /// More time; `None` = as before.
         budget: Option<Grant>,
+        /// Digest of the newer text that they mean, where it is known that they could have seen it, or that its author
+        /// needs nobody to accept it. Any other newer text is proposed.
+        #[serde(default)]
+        text: Option<Digest>,
+        /// An address of theirs that the forge shows to everyone.
+        #[serde(default)]
+        address: Option<String>,
     },
     /// A person asked for it to stop, or withdrew the request.
     Stopped {

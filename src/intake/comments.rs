@@ -5,6 +5,7 @@ use super::{Intake, Scene, Trouble, login, shown};
 use crate::domain::act::{self, Path};
 use crate::domain::command::{self, Command, Heard, Place, Verb};
 use crate::domain::decide::NotNow;
+use crate::domain::event::Event;
 use crate::domain::ident::Time;
 use crate::domain::policy::{self, Actor, Refusal, Right, Telling, permit};
 use crate::domain::report::{Reply, Voice};
@@ -292,6 +293,18 @@ impl Intake {
                 {
                     return Ok(said.confused(older, "approves something older"));
                 }
+                if let Command::Approve { .. } = other
+                    && let Some(why) = self.is_unreadable(said.scene, &task)
+                {
+                    let text = format!(
+                        "Nothing was approved: the issue says something else now, and I cannot read it: {why}."
+                    );
+                    return Ok(Answer::new(
+                        Reaction::Confused,
+                        Some(text),
+                        "the issue cannot be read",
+                    ));
+                }
                 let event = match act::event(other, &said.actor.login) {
                     Ok(Some(event)) => event,
                     Ok(None) => return Ok(Answer::silent("not a verb of tasks")),
@@ -302,6 +315,7 @@ impl Intake {
                         return Ok(said.confused(reply, "nothing asks for that"));
                     }
                 };
+                let event = self.with_author(said, &task, event).await?;
                 let key = said.scene.dedup_key(said.key);
                 Ok(match self.happened(task.id, event, key).await? {
                     None => Answer::new(Reaction::Done, None, "done"),
@@ -330,6 +344,33 @@ impl Intake {
         };
         let below = comments.iter().rev().position(|one| one.id.0 == known);
         Ok(below.is_some_and(|below| below <= STATUS_NEAR))
+    }
+
+    /// The event, with what the forge tells of whoever caused it.
+    async fn with_author(
+        &self,
+        said: &Said<'_>,
+        task: &Task,
+        event: Event,
+    ) -> Result<Event, Trouble> {
+        let address = self.desk.address(said.author);
+        Ok(match event {
+            Event::Approved { by, target, .. } => Event::Approved {
+                by,
+                target,
+                address,
+            },
+            Event::Retried {
+                by, fresh, budget, ..
+            } => Event::Retried {
+                by,
+                fresh,
+                budget,
+                text: self.meant(said.scene, task, said.actor, said.at).await?,
+                address,
+            },
+            other => other,
+        })
     }
 
     /// `run`: the same as the label.

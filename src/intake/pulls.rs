@@ -181,7 +181,11 @@ impl Intake {
                 });
                 (
                     Command::Approve { target: None },
-                    Event::Approved { by, target },
+                    Event::Approved {
+                        by,
+                        target,
+                        address: None,
+                    },
                 )
             }
             ReviewVerdict::Comments if types => {

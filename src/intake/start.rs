@@ -204,8 +204,11 @@ impl Intake {
             (Start::Refuse(why), _) => Ok(Began::Refused(why)),
             (Start::AcceptProposed, Some(task)) => {
                 let digest = task.newest_text().digest.clone();
-                let by = by.login.clone();
-                let event = Event::Accepted { by, digest };
+                let event = Event::Accepted {
+                    by: by.login.clone(),
+                    digest,
+                    address: self.desk.address(by),
+                };
                 let happened = self.happened(task.id, event, scene.dedup_key(key)).await?;
                 Ok(Began::Settled(
                     happened.unwrap_or_else(|| "accepted".to_owned()),

@@ -7,9 +7,10 @@ use super::{Intake, Scene, Trouble};
 use crate::domain::act::{self, Path, Words};
 use crate::domain::brief::{self, Brief, BriefError};
 use crate::domain::command::{Command, Heard, Place, StageWord};
-use crate::domain::ident::Time;
+use crate::domain::ident::{Digest, Time};
 use crate::domain::policy::{Actor, Refusal, Right, permit};
 use crate::domain::settings::{CommentsFrom, Settings};
+use crate::domain::task::{ApprovalOf, Stage, Task};
 use crate::forge::{Comment, Error, LIST_MAX, Proof};
 
 /// How near to an entry of a timeline a signed delivery of its actor has to be, where that is all the proof there is.
@@ -140,6 +141,51 @@ impl Intake {
                 None => Known::Now(Words::Unproven),
             },
         })
+    }
+
+    /// The digest of the newer text of a task's issue, where whoever asks for another try at that time means it: its
+    /// author could start a task themselves, or they could, and the text was told before they wrote or is proven to be
+    /// what was there then.
+    pub(super) async fn meant(
+        &self,
+        scene: &Scene<'_>,
+        task: &Task,
+        actor: &Actor,
+        at: Time,
+    ) -> Result<Option<Digest>, Trouble> {
+        let Some(edited) = &task.edited else {
+            return Ok(None);
+        };
+        let may = act::may_start(actor, &scene.rules());
+        let was_told = task.issue_edited_at.is_some_and(|told| told < at);
+        let is_there = || {
+            let brief = self.brief(scene, &task.settings);
+            brief.is_ok_and(|brief| brief.is_of_same_issue_text(edited))
+        };
+        let is_meant = match () {
+            () if may && was_told => true,
+            // The words of a pull request are other words.
+            () if scene.thread.is_pull || !is_there() => false,
+            () => match self.words(scene, actor, Path::Command, at).await? {
+                Known::Now(Words::OfOneWhoMay) => true,
+                Known::Now(Words::Proven) => may,
+                Known::Now(Words::Unproven) | Known::In(_) => false,
+            },
+        };
+        Ok(is_meant.then(|| edited.digest.clone()))
+    }
+
+    /// Why the issue cannot be read while its text waits for a yes: what was read last is not what is there.
+    pub(super) fn is_unreadable(&self, scene: &Scene<'_>, task: &Task) -> Option<BriefError> {
+        let waits = matches!(
+            task.stage,
+            Stage::Proposed
+                | Stage::AwaitingApproval {
+                    of: ApprovalOf::Brief { .. }
+                }
+        );
+        let is_asked = waits && !scene.thread.is_pull;
+        self.brief(scene, &task.settings).err().filter(|_| is_asked)
     }
 
     /// Until when the delivery that proves an act may still come. Another delivery, or a sweep, may have had the

@@ -34,6 +34,7 @@ pub(super) fn begin(id: TaskId, new: &NewTask, branch: String, at: Time) -> crat
     let event = Event::Accepted {
         by: new.requester.clone(),
         digest: task.brief.digest.clone(),
+        address: new.requester_address.clone(),
     };
     match decide(&task, &event, at) {
         Decision::Moved { task, effects } => {

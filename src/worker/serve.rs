@@ -12,7 +12,7 @@ use super::{Worker, WorkerError};
 use crate::domain::ident::TaskId;
 use crate::domain::report::{Hold, InLine};
 use crate::domain::settings::Progress;
-use crate::domain::task::{Outstanding, Stage, Task};
+use crate::domain::task::{ApprovalOf, Outstanding, Stage, Task};
 use crate::store::{Claim, Filter, JobKind, StoreError, TaskFilter};
 
 /// How much is done at once.
@@ -259,6 +259,8 @@ struct Line<'a> {
     at_work: usize,
     busy: HashMap<Place<'a>, usize>,
     open: HashMap<Place<'a>, u32>,
+    /// First results that are being made.
+    coming: HashMap<Place<'a>, u32>,
 }
 
 /// A repository: its forge, and what it is called or numbered there.
@@ -275,14 +277,17 @@ impl<'a> Line<'a> {
             at_work: 0,
             busy: HashMap::new(),
             open: HashMap::new(),
+            coming: HashMap::new(),
         };
         for task in tasks {
             if is_at_work(task) {
                 line.at_work += 1;
                 *line.busy.entry(place(task)).or_default() += 1;
             }
-            if matches!(task.stage, Stage::InReview { .. }) {
+            if is_open(task) {
                 *line.open.entry(place(task)).or_default() += 1;
+            } else if is_at_work(task) || is_begun(task) {
+                *line.coming.entry(place(task)).or_default() += 1;
             }
         }
         line
@@ -293,10 +298,12 @@ impl<'a> Line<'a> {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let here = place(task);
         let open = self.open.get(&here).copied().unwrap_or(0);
+        let coming = self.coming.get(&here).copied().unwrap_or(0);
         let busy = self.busy.get(&here).copied().unwrap_or(0);
         let limit = task.settings.task.max_open;
-        // A first result would be one more to review; a further round is of one that is counted.
-        if task.pull.is_none() && open >= limit {
+        // A first result would be one more to review; one that is counted already is not.
+        let is_one_more = !is_open(task) && !is_begun(task);
+        if is_one_more && open >= limit {
             Some(Hold::Reviews { open, limit })
         } else if busy >= room.per_repo {
             Some(Hold::Repository {
@@ -308,6 +315,9 @@ impl<'a> Line<'a> {
                 busy: count(self.at_work),
                 all: count(room.slots),
             })
+        } else if is_one_more && open.saturating_add(coming) >= limit {
+            let open = open.saturating_add(coming);
+            Some(Hold::Reviews { open, limit })
         } else {
             None
         }
@@ -331,7 +341,119 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Whether a result of a task is there to be judged, shown already or about to be. What a person took over is theirs.
+fn is_open(task: &Task) -> bool {
+    match &task.stage {
+        Stage::TakenOver { .. } => false,
+        Stage::Publishing { .. }
+        | Stage::InReview { .. }
+        | Stage::AwaitingApproval {
+            of: ApprovalOf::Result,
+        } => true,
+        _ => task.pull.is_some(),
+    }
+}
+
+/// Whether a run of it began, also one that lost its worker.
+fn is_begun(task: &Task) -> bool {
+    matches!(task.stage, Stage::Running { .. })
+}
+
 /// Whether a job takes a slot.
 fn is_run(claim: &Claim) -> bool {
     matches!(JobKind::of(&claim.effect), JobKind::Run | JobKind::Check)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::brief::{self, Survey};
+    use crate::domain::ident::Time;
+    use crate::domain::settings::Settings;
+    use crate::domain::task::{AgentSpec, IssueRef, NewTask, Pull, Step, Waiting};
+
+    const ROOM: Room = Room {
+        slots: 8,
+        per_repo: 8,
+        grace: Duration::ZERO,
+    };
+
+    fn task(id: i64, stage: Stage) -> Task {
+        let new = NewTask {
+            issue: IssueRef {
+                forge: "main".to_owned(),
+                repository: "a/b".to_owned(),
+                repository_id: Some(1),
+                number: id,
+                source: String::new(),
+                out: None,
+            },
+            requester: "dana".to_owned(),
+            requester_address: None,
+            brief: brief::parse("# A title", 1_000).unwrap(),
+            survey: Survey::default(),
+            settings: Settings::default(),
+            base: "a".repeat(40).parse().unwrap(),
+            base_branch: None,
+            agent: AgentSpec::Command { argv: Vec::new() },
+            accepted_at: Time(0),
+            branch: None,
+            unaccepted: false,
+            unshown: false,
+        };
+        let mut task = new.proposed(TaskId(id), "agent/x".to_owned(), Time(0));
+        task.settings.task.max_open = 2;
+        task.stage = stage;
+        task
+    }
+
+    fn queued(id: i64) -> Task {
+        let why = Waiting::Slot;
+        task(id, Stage::Queued { run: 1, why })
+    }
+
+    fn running(id: i64) -> Task {
+        let stage = Stage::Running {
+            run: 1,
+            step: Step::Prepare,
+            quiet_since: None,
+            stopping: None,
+        };
+        task(id, stage)
+    }
+
+    fn asking(id: i64) -> Task {
+        let of = ApprovalOf::Result;
+        task(id, Stage::AwaitingApproval { of })
+    }
+
+    #[test]
+    fn what_is_or_will_be_open_leaves_no_place_for_a_further_first_result() {
+        let publishing = task(1, Stage::Publishing { revision: 1 });
+        let next = queued(9);
+        for other in [running(2), asking(2), publishing, queued(2)] {
+            let others = [asking(3), other];
+            let tasks: Vec<&Task> = others.iter().chain([&next]).collect();
+            // The one that is queued was claimed a moment ago.
+            let line = Line::of(&tasks, |task| task.id.0 == 2);
+            let reviews = Some(Hold::Reviews { open: 2, limit: 2 });
+            assert_eq!(line.hold_of(ROOM, &next), reviews, "{:?}", others[1].stage);
+        }
+        // One place is left.
+        let waits = asking(3);
+        let tasks = [&waits, &next];
+        assert_eq!(Line::of(&tasks, |_| false).hold_of(ROOM, &next), None);
+        // What is counted already goes on: a run that lost its worker, a further round.
+        let (lost, other) = (running(2), running(3));
+        let mut round = queued(4);
+        round.pull = Some(Pull {
+            number: 1,
+            location: String::new(),
+            head: "b".repeat(40).parse().unwrap(),
+        });
+        let tasks = [&lost, &other, &round];
+        let line = Line::of(&tasks, |_| false);
+        assert_eq!(line.hold_of(ROOM, &lost), None);
+        assert_eq!(line.hold_of(ROOM, &round), None);
+    }
 }

@@ -428,6 +428,7 @@ fn acts(task: &Task, left: Budget) -> Vec<(Event, Budget)> {
             Event::Accepted {
                 by: by(),
                 digest: task.brief.digest.clone(),
+                address: None,
             },
             left,
         ),
@@ -435,6 +436,7 @@ fn acts(task: &Task, left: Budget) -> Vec<(Event, Budget)> {
             Event::Accepted {
                 by: by(),
                 digest: Digest::of(b"another text"),
+                address: None,
             },
             left,
         ),
@@ -495,6 +497,7 @@ fn acts(task: &Task, left: Budget) -> Vec<(Event, Budget)> {
             Event::Approved {
                 by: by(),
                 target: target.clone(),
+                address: None,
             },
             left,
         ));
@@ -518,12 +521,17 @@ fn acts(task: &Task, left: Budget) -> Vec<(Event, Budget)> {
             retries: left.retries - 1,
             ..left
         };
-        for fresh in [false, true] {
+        // Of a newer text, what whoever asks means is known, or it is not.
+        let newer = task.edited.as_ref().map(|edited| edited.digest.clone());
+        let meant = [None].into_iter().chain(newer.map(Some));
+        for (fresh, text) in meant.flat_map(|text| [(false, text.clone()), (true, text)]) {
             all.push((
                 Event::Retried {
                     by: by(),
                     fresh,
                     budget: None,
+                    text,
+                    address: None,
                 },
                 left,
             ));
@@ -682,6 +690,7 @@ fn outdated(task: &Task) -> Vec<Event> {
         let approved = Event::Approved {
             by: by(),
             target: Some(target.clone()),
+            address: None,
         };
         let rejected = Event::Rejected {
             by: by(),
@@ -791,6 +800,14 @@ fn check_move(before: &Task, event: &Event, after: &Task, effects: &[Effect]) {
         _ => Vec::new(),
     };
     assert_eq!(cancelled, expected, "{}", told());
+    // A text runs that somebody said yes to.
+    if before.brief.digest != after.brief.digest && matches!(after.stage, Stage::Queued { .. }) {
+        let meant = match event {
+            Event::Retried { text, .. } => text.as_ref() == Some(&after.brief.digest),
+            event => matches!(event, Event::Answered { .. }),
+        };
+        assert!(meant, "nobody accepted its text: {}", told());
+    }
     // What was granted was granted to the commit that is there.
     if let Some(newest) = after
         .revision
@@ -1046,7 +1063,7 @@ const TABLE: [Row; 29] = [
     },
     Row {
         event: "closed",
-        moves: "all but Proposed Asking(brief) AwaitingApproval(brief) Ended",
+        moves: "all but Asking(brief) AwaitingApproval(brief) Ended",
         refused: "",
         otherwise: "before there is a pull request, none can be closed",
     },

@@ -39,8 +39,11 @@ pub(super) fn granted_by(
     target: Option<&Target>,
 ) -> Option<Vec<Cause>> {
     let all = Cause::ALL.to_vec();
-    let Some(target) = target else {
-        return Some(all);
+    let target = match (of, target) {
+        (_, Some(target)) => target,
+        // A round beyond the limit is granted by name alone.
+        (ApprovalOf::Round { .. }, None) => return None,
+        (ApprovalOf::Brief { .. } | ApprovalOf::Result, None) => return Some(all),
     };
     match (of, target) {
         (ApprovalOf::Brief { .. }, Target::Brief { number }) => {

@@ -82,6 +82,15 @@ pub(super) fn out_of_reach(task: &Task, next: Next<'_>, why: &str) -> Decision {
     match &task.stage {
         // A person owns the branch, or is told already; what nobody saw needs no word.
         Stage::TakenOver { .. } | Stage::Failed { .. } | Stage::Ended { .. } => Decision::Stale,
+        // It waits for a person, and for nothing else: failed, a retry would run what nobody granted.
+        Stage::Proposed
+        | Stage::Asking {
+            about: About::Brief,
+            ..
+        }
+        | Stage::AwaitingApproval {
+            of: ApprovalOf::Brief { .. },
+        } => Decision::Stale,
         _ if task.unshown => Decision::Stale,
         _ => next.fail(Failure {
             class: FailureClass::Forge,

@@ -10,7 +10,7 @@ use crate::domain::brief::{self, Fit};
 use crate::domain::effect::Effect;
 use crate::domain::event::{RunOutcome, Timer};
 use crate::domain::gates::{Outcome, outcome};
-use crate::domain::ident::{CommitId, Time};
+use crate::domain::ident::{CommitId, Digest, Time};
 use crate::domain::settings::OnVerifyFail;
 use crate::domain::task::{
     About, ApprovalOf, Closing, Ending, Failure, FailureClass, Note, NoteKind, Outstanding,
@@ -111,18 +111,29 @@ impl<'a> Next<'a> {
         self.to(Stage::Proposed)
     }
 
-    /// The same again, by the newest text of the issue.
-    pub(super) fn another_try(mut self) -> Decision {
+    /// The same again, by the newest text of the issue where that is what `by` means: then it is theirs. One that they
+    /// may not have seen waits to be accepted.
+    pub(super) fn another_try(
+        mut self,
+        by: &str,
+        address: &Option<String>,
+        meant: Option<&Digest>,
+    ) -> Decision {
         match self.task.edited.take() {
-            Some(edited) => {
+            Some(edited) if meant == Some(&edited.digest) => {
                 self.replace_brief(*edited);
-                self.fit()
+                self.accept(by, address)
             }
+            Some(edited) => self.propose(&edited),
             None => self.queue(Waiting::Slot),
         }
     }
 
-    pub(super) fn accept(mut self, by: &str) -> Decision {
+    pub(super) fn accept(mut self, by: &str, address: &Option<String>) -> Decision {
+        // Whoever accepts signs: beside their name no address stands that may be another's.
+        if address.is_some() || self.task.requester != by {
+            self.task.requester_address.clone_from(address);
+        }
         self.task.requester = by.to_owned();
         self.task.accepted_at = self.at;
         self.task.unshown = false;

@@ -143,6 +143,7 @@ fn approve(target: Target) -> Event {
     Event::Approved {
         by: DANA.to_owned(),
         target: Some(target),
+        address: None,
     }
 }
 
@@ -257,6 +258,7 @@ fn a_brief_is_accepted_only_as_it_reads_now() {
     let accepted = |digest: Digest| Event::Accepted {
         by: DANA.to_owned(),
         digest,
+        address: None,
     };
     assert!(matches!(
         decide(&task, &accepted(digest("what it said before")), AT),
@@ -351,6 +353,8 @@ fn a_red_result_is_not_published_by_trying_the_forge_again() {
         by: DANA.to_owned(),
         fresh: false,
         budget: None,
+        text: None,
+        address: None,
     };
     // Its asks are still open.
     assert_eq!(moved(&task, &retried).0.word(), "queued");
@@ -463,6 +467,8 @@ fn the_end_is_the_end() {
             by: by(),
             fresh: true,
             budget: None,
+            text: None,
+            address: None,
         },
         approve(Target::Revision { number: 1 }),
         Event::Rejected {
@@ -625,6 +631,8 @@ fn a_result_that_a_person_s_commit_came_after_is_not_published_again() {
         by: DANA.to_owned(),
         fresh: false,
         budget: None,
+        text: None,
+        address: None,
     };
     let again = moved(&moved(&publishing, &refused).0, &retried).0;
     assert_eq!(again.stage, Stage::Publishing { revision: 1 });
@@ -745,12 +753,16 @@ fn an_edit_after_the_start_is_the_text_of_the_next_try() {
         granted: std::collections::BTreeSet::new(),
         theirs: false,
     });
-    let retried = Event::Retried {
-        by: DANA.to_owned(),
-        fresh: false,
-        budget: None,
+    let again = |text| {
+        let meant = Event::Retried {
+            by: DANA.to_owned(),
+            fresh: false,
+            budget: None,
+            text: Some(brief::parse(text, 10_000).unwrap().digest),
+            address: None,
+        };
+        moved(&moved(&failed, &edited(text)).0, &meant).0
     };
-    let again = |text| moved(&moved(&failed, &edited(text)).0, &retried).0;
     let now = again(text);
     assert_eq!((now.word(), now.run, now.round), ("queued", 3, 2));
     assert_eq!(
@@ -760,6 +772,180 @@ fn an_edit_after_the_start_is_the_text_of_the_next_try() {
     assert_eq!((&now.edited, now.issue_edited_at), (&None, None));
     // The new text is judged like any other.
     assert_eq!(again("# Nothing to tell it by").word(), "needs-info");
+}
+
+fn failed(class: FailureClass) -> Task {
+    task(Stage::Failed {
+        failure: Failure {
+            class,
+            message: String::new(),
+            tail: String::new(),
+        },
+    })
+}
+
+fn retried(by: &str, text: Option<Digest>) -> Event {
+    Event::Retried {
+        by: by.to_owned(),
+        fresh: false,
+        budget: None,
+        text,
+        address: Some(format!("{by}@forge.test")),
+    }
+}
+
+fn edited(text: &str) -> Event {
+    Event::IssueEdited {
+        by: "eve".to_owned(),
+        brief: Box::new(brief::parse(text, 10_000).unwrap()),
+    }
+}
+
+#[test]
+fn a_retry_runs_no_newer_text_than_the_one_it_means() {
+    let theirs = "# Eve's\n\n## Acceptance criteria\n\n- it leaks\n";
+    let newer = |task: &Task| moved(task, &edited(theirs)).0;
+    let asking = task(Stage::Asking {
+        about: About::Work,
+        questions: Vec::new(),
+        until: AT,
+    });
+    let mut published = failed(FailureClass::Verify);
+    published.pull = Some(pull('b'));
+    for mut before in [failed(FailureClass::Setup), asking, published] {
+        before.started = true;
+        let before = newer(&before);
+        for other in [
+            None,
+            Some(digest("seen")),
+            Some(before.brief.digest.clone()),
+        ] {
+            let (now, effects) = moved(&before, &retried("lee", other));
+            assert_eq!((now.word(), now.run), ("proposed", before.run));
+            assert_eq!(effects, [Effect::Publish]);
+            // Accepted by its digest it runs, and by nothing else.
+            let of = |digest: Digest| Event::Accepted {
+                by: "lee".to_owned(),
+                digest,
+                address: None,
+            };
+            let old = of(before.brief.digest.clone());
+            assert!(matches!(decide(&now, &old, AT), Decision::Refused(_)));
+            assert_eq!(
+                moved(&now, &of(now.brief.digest.clone())).0.word(),
+                "queued"
+            );
+        }
+        let meant = before.newest_text().digest.clone();
+        let (now, _) = moved(&before, &retried("lee", Some(meant)));
+        assert_eq!((now.word(), now.brief.title.as_str()), ("queued", "Eve's"));
+        // Whoever means it answers for it.
+        assert_eq!(now.requester, "lee");
+        assert_eq!(now.requester_address.as_deref(), Some("lee@forge.test"));
+    }
+    // A record of before says nothing of the text, which is no yes.
+    let old = r#"{"event":"retried","by":"dana","fresh":false,"budget":null}"#;
+    let old: Event = serde_json::from_str(old).unwrap();
+    let before = newer(&failed(FailureClass::Setup));
+    assert_eq!(moved(&before, &old).0.word(), "proposed");
+    // Closed while it waits, the pull request wants nothing more.
+    let mut waiting = moved(&before, &old).0;
+    waiting.pull = Some(pull('b'));
+    let closed = Event::Closed {
+        by: DANA.to_owned(),
+    };
+    assert_eq!(moved(&waiting, &closed).0.word(), "rejected");
+}
+
+#[test]
+fn what_waits_for_a_yes_to_its_text_does_not_fail_with_the_repository() {
+    let lost = Event::OutOfReach {
+        why: "r is archived".to_owned(),
+    };
+    let stages = [
+        Stage::Proposed,
+        Stage::Asking {
+            about: About::Brief,
+            questions: Vec::new(),
+            until: AT,
+        },
+        Stage::AwaitingApproval {
+            of: ApprovalOf::Brief { areas: Vec::new() },
+        },
+    ];
+    for stage in stages {
+        let task = task(stage);
+        assert_eq!(decide(&task, &lost, AT), Decision::Stale);
+        // So that a retry has nothing to begin.
+        assert_eq!(
+            decide(&task, &retried("lee", None), AT),
+            Decision::Refused(NotNow::NothingToRetry)
+        );
+    }
+}
+
+#[test]
+fn whoever_accepts_signs_with_their_own_address_or_with_none() {
+    let mut proposed = task(Stage::Proposed);
+    proposed.requester = "eve".to_owned();
+    proposed.requester_address = Some("3+eve@forge.test".to_owned());
+    let digits = proposed.brief.digest.short().to_owned();
+    let acts = |by: &str, address: Option<&str>| {
+        let (by, address) = (by.to_owned(), address.map(str::to_owned));
+        let accepted = Event::Accepted {
+            by: by.clone(),
+            digest: proposed.brief.digest.clone(),
+            address: address.clone(),
+        };
+        let target = Some(Target::Digest {
+            digits: digits.clone(),
+        });
+        let approved = Event::Approved {
+            by,
+            target,
+            address,
+        };
+        [accepted, approved]
+    };
+    let signs = |event: &Event| {
+        let now = moved(&proposed, event).0;
+        (now.requester, now.requester_address)
+    };
+    for event in acts(DANA, Some("7+dana@forge.test")) {
+        let (by, address) = signs(&event);
+        assert_eq!(
+            (by.as_str(), address.as_deref()),
+            (DANA, Some("7+dana@forge.test"))
+        );
+    }
+    for event in acts(DANA, None) {
+        assert_eq!(signs(&event), (DANA.to_owned(), None));
+    }
+    // Their own stays.
+    for event in acts("eve", None) {
+        assert_eq!(signs(&event).1.as_deref(), Some("3+eve@forge.test"));
+    }
+}
+
+#[test]
+fn a_round_beyond_the_limit_is_granted_by_name_alone() {
+    let mut task = task(Stage::AwaitingApproval {
+        of: ApprovalOf::Round {
+            text: "more".to_owned(),
+        },
+    });
+    task.pull = Some(pull('b'));
+    let bare = Event::Approved {
+        by: DANA.to_owned(),
+        target: None,
+        address: None,
+    };
+    let asked = vec!["round".to_owned()];
+    assert_eq!(
+        decide(&task, &bare, AT),
+        Decision::Refused(NotNow::OtherTarget { asked })
+    );
+    assert_eq!(moved(&task, &approve(Target::Round)).0.word(), "queued");
 }
 
 #[test]
@@ -797,6 +983,7 @@ fn a_task_that_is_not_shown_writes_nothing_before_somebody_who_may_asks_for_it()
     let accepted = Event::Accepted {
         by: by(),
         digest: hidden.brief.digest.clone(),
+        address: None,
     };
     let (now, effects) = moved(&hidden, &accepted);
     assert_eq!(now.word(), "queued");
@@ -813,7 +1000,11 @@ fn a_repository_out_of_reach_fails_what_is_under_way_and_moves_nothing_else() {
         checking: None,
         closing: None,
     };
-    for stage in [Stage::Proposed, review, Stage::Publishing { revision: 1 }] {
+    let queued = || Stage::Queued {
+        run: 2,
+        why: Waiting::Slot,
+    };
+    for stage in [queued(), review, Stage::Publishing { revision: 1 }] {
         let (now, effects) = moved(&task(stage), &lost);
         let Stage::Failed { failure } = &now.stage else {
             panic!("{:?}", now.stage);
@@ -833,7 +1024,7 @@ fn a_repository_out_of_reach_fails_what_is_under_way_and_moves_nothing_else() {
         by: DANA.to_owned(),
     });
     assert_eq!(decide(&theirs, &lost, AT), Decision::Stale);
-    let (failed, _) = moved(&task(Stage::Proposed), &lost);
+    let (failed, _) = moved(&task(queued()), &lost);
     assert_eq!(decide(&failed, &lost, AT), Decision::Stale);
 }
 

@@ -22,7 +22,7 @@ pub fn journal_line(event: &Event) -> String {
         Event::Requested { new, .. } => format!("requested by {}", new.requester),
         Event::AskedFor { by } => format!("{by} asked for it too; it is shown on the forge now"),
         Event::OutOfReach { .. } => "nothing can be written to the repository any more".to_owned(),
-        Event::Accepted { by, digest } => format!("{by} accepted the brief {}", digest.short()),
+        Event::Accepted { by, digest, .. } => format!("{by} accepted the brief {}", digest.short()),
         Event::RunStarted { run, attempt: 1 } => format!("run {run} began"),
         Event::RunStarted { run, attempt } => format!("run {run} began again (claim {attempt})"),
         Event::Progressed { run, step } => format!("run {run}: {}", step_words(*step)),
@@ -43,7 +43,7 @@ pub fn journal_line(event: &Event) -> String {
         Event::CleanedUp { left } if left.is_empty() => "everything it left was removed".to_owned(),
         Event::CleanedUp { left } => format!("cleaned up, except {}", words(&left.join("; "))),
         Event::Answered { by, text } => format!("{by} answered: {}", words(text)),
-        Event::Approved { by, target } => match target {
+        Event::Approved { by, target, .. } => match target {
             Some(target) => format!("{by} approved {target}"),
             None => format!("{by} approved what was asked"),
         },
@@ -54,7 +54,9 @@ pub fn journal_line(event: &Event) -> String {
             let reason = reason.as_ref().map(|reason| format!(": {}", words(reason)));
             format!("{by} rejected {what}{}", reason.unwrap_or_default())
         }
-        Event::Retried { by, fresh, budget } => {
+        Event::Retried {
+            by, fresh, budget, ..
+        } => {
             let fresh = if *fresh {
                 ", without the kept work"
             } else {
