@@ -240,7 +240,7 @@ async fn a_missing_base_branch_is_told_where_it_matters_and_tasks_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forge_that_is_not_reached_at_the_start_holds_up_no_other_and_is_served_once_it_is() {
     let keys = Keys {
-        server: "[[forge]]\nname = \"dead\"\nkind = \"gitea\"\nbase_url = \"http://127.0.0.1:9\"\nrepos = [\"a/b\"]\n",
+        server: "[[forge]]\nname = \"dead\"\nkind = \"gitea\"\nbase_url = \"http://127.0.0.1:9\"\nrepos = [\"a/b\"]\npoll = \"10s\"\n",
         ..Keys::default()
     };
     let name = "a_forge_that_is_not_reached";
