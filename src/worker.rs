@@ -387,14 +387,8 @@ impl Worker {
             return self.answered(self.store.finish(claim, Vec::new()).await);
         };
         let halt = watch::Sender::new(None);
-        let job = async {
-            match self.world.away(&record.task) {
-                Some(why) => Err(Trouble::Away(why)),
-                None => self.job(claim, lease, &record.task, &halt).await,
-            }
-        };
         let done = tokio::select! {
-            done = job => done,
+            done = self.job(claim, lease, &record.task, &halt) => done,
             () = self.keep_alive(claim, lease, &halt) => return Ok(()),
         };
         match done {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
 use super::sqlite::Sqlite;
-use super::{Record, StoreError, rows};
+use super::{Record, StoreError, owed, rows};
 use crate::domain::ident::{Digest, Time};
 use crate::domain::task::Task;
 
@@ -189,11 +189,6 @@ const SETTLE: &str = "update acts set state = 'settled', settled_at = $5, outcom
      where forge = $1 and repository = $2 and kind = $3 and act = $4 and state = 'open'";
 const UNSETTLED: &str = "select distinct number from acts \
      where forge = $1 and repository = $2 and state = 'open' order by number";
-const OWE: &str = "insert into owed_looks (forge, repository, number, since) values ($1, $2, $3, $4) \
-     on conflict (forge, repository, number) do nothing";
-const PAY: &str = "delete from owed_looks where forge = $1 and repository = $2 and number = $3";
-const OWED: &str = "select number, since from owed_looks \
-     where forge = $1 and repository = $2 order by number";
 const SETTLED_SINCE: &str = "select count(*) from acts where forge = $1 and repository = $2 \
      and ($3 = '' or actor = $3) and ($4 = '' or outcome = $4) and settled_at >= $5";
 const TASKS_OF: &str = "select body, version, created_at, updated_at, finished_at from tasks \
@@ -356,11 +351,7 @@ impl Acts for Sqlite {
         let key = repository.clone();
         self.writer
             .write("owe-look", move |c| {
-                Box::pin(async move {
-                    let owed = sqlx::query(OWE).bind(key.forge).bind(key.id);
-                    owed.bind(number).bind(since.0).execute(c).await?;
-                    Ok(())
-                })
+                Box::pin(owed::owe(c, key, number, since))
             })
             .await
     }
@@ -368,24 +359,12 @@ impl Acts for Sqlite {
     async fn pay_look(&self, repository: &RepositoryKey, number: i64) -> Result<(), StoreError> {
         let key = repository.clone();
         self.writer
-            .write("pay-look", move |c| {
-                Box::pin(async move {
-                    let paid = sqlx::query(PAY).bind(key.forge).bind(key.id);
-                    paid.bind(number).execute(c).await?;
-                    Ok(())
-                })
-            })
+            .write("pay-look", move |c| Box::pin(owed::pay(c, key, number)))
             .await
     }
 
     async fn owed_looks(&self, repository: &RepositoryKey) -> Result<Vec<(i64, Time)>, StoreError> {
-        let owed: Vec<(i64, i64)> = sqlx::query_as(OWED)
-            .bind(&repository.forge)
-            .bind(repository.id)
-            .fetch_all(&self.readers)
-            .await?;
-        let owed = owed.into_iter();
-        Ok(owed.map(|(number, since)| (number, Time(since))).collect())
+        owed::all(&self.readers, repository).await
     }
 
     async fn settled_since(

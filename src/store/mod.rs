@@ -19,6 +19,7 @@ mod hooks;
 mod jobs;
 mod lock;
 mod open;
+mod owed;
 mod rows;
 mod sql;
 mod sqlite;

@@ -42,6 +42,9 @@ impl Worker {
         task: &Task,
         halt: &watch::Sender<Option<Halt>>,
     ) -> Result<Vec<Event>, Trouble> {
+        if let Some(why) = self.world.away(task) {
+            return Err(Trouble::Away(why));
+        }
         if claim.attempt > most_attempts(&claim.effect) {
             return Ok(given_up(&claim.effect, &lost_each_time(claim)));
         }
