@@ -273,10 +273,10 @@ async fn a_forge_that_is_not_reached_at_the_start_holds_up_no_other_and_is_serve
     );
     world
         .gitea
-        .comment(&world.owner, &world.repo, issue, "/agent stop")
+        .comment(&world.owner, &world.repo, issue, "/agent reject not now")
         .await;
     front.does(|_| Fate::Pass);
-    world.is_at(issue, "stopped").await;
+    world.is_at(issue, "rejected").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
