@@ -382,6 +382,13 @@ async fn a_stranger_s_edit_after_a_retry_waits_for_its_digest_and_one_that_canno
     let issue = stranger_s(&world, &eve).await;
     gitea.label(owner, repo, issue, &["agent"]).await;
     world.is_at(issue, "proposed").await;
+    // One that is there still would be put there in vain.
+    world
+        .until("the label is taken off", 30, async || {
+            let labels = gitea.labels(repo, issue).await;
+            !labels.iter().any(|label| label == "agent")
+        })
+        .await;
     gitea.label(owner, repo, issue, &["agent"]).await;
     world.is_at(issue, "failed").await;
     // While the server is away she changes what the retry is about.
