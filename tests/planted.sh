@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Plants each bug of fixtures/planted and demands that its test notices.
 #
+#   tests/planted.sh [NAME…]     these only, named as their files without .patch
+#
 # A patch removes one guard. Its first lines are
 #
 #   # removes: WHAT THE GUARD IS FOR
@@ -9,7 +11,8 @@
 # The tree is copied, so that nobody meets a planted bug by accident. First every
 # named test must pass there as it is; then, patch by patch, what was patched must
 # build and the named test must fail. A patch that no longer applies is a failure,
-# and so is a test that hangs.
+# and so is a test that hangs. One patch in a tree at a time: a bug is noticed for
+# itself. There are as many trees as cores, since one build alone leaves cores idle.
 set -euo pipefail
 export LC_ALL=C
 
@@ -17,7 +20,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${PRENTICE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/prentice-tests}
 work=$cache/planted
 tree=$work/tree
-mkdir -p "$tree"
+mkdir -p "$work"
 # One at a time: the copy and what is built of it are shared.
 exec 9>"$work/lock"
 flock 9
@@ -27,28 +30,42 @@ export CARGO_TARGET_DIR=$work/target
 export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_OPT_LEVEL=0 CARGO_TERM_COLOR=never
 test_seconds=300
 
-# ---- the copy: only what differs is written, so that only that is built again
+# ---- the copies: only what differs is written, so that only that is built again
 
 listed=$(mktemp)
-trap 'rm -f "$listed"' EXIT
+results=$(mktemp -d)
+trap 'rm -rf "$listed" "$results"; kill $(jobs -p) 2>/dev/null || true' EXIT
 git -c safe.directory=* -C "$root" ls-files -z --cached --others --exclude-standard >"$listed"
-while IFS= read -r -d '' file; do
-    [ -f "$root/$file" ] || continue
-    cmp --quiet "$root/$file" "$tree/$file" && continue
-    mkdir -p "$tree/$(dirname "$file")"
-    cp -P "$root/$file" "$tree/$file"
-done <"$listed"
-# A repository, since tests ask git for the files; what went away goes here too.
-[ -d "$tree/.git" ] || git -C "$tree" init --quiet
-while IFS= read -r -d '' file; do
-    [ -f "$root/$file" ] || rm -f "$tree/$file"
-done < <(git -C "$tree" ls-files -z --others --exclude-standard)
+
+copy_to() {
+    local tree=$1 file
+    mkdir -p "$tree"
+    while IFS= read -r -d '' file; do
+        [ -f "$root/$file" ] || continue
+        cmp --quiet "$root/$file" "$tree/$file" && continue
+        mkdir -p "$tree/$(dirname "$file")"
+        cp -P "$root/$file" "$tree/$file"
+    done <"$listed"
+    # A repository, since tests ask git for the files; what went away goes here too.
+    [ -d "$tree/.git" ] || git -C "$tree" init --quiet
+    while IFS= read -r -d '' file; do
+        [ -f "$root/$file" ] || rm -f "$tree/$file"
+    done < <(git -C "$tree" ls-files -z --others --exclude-standard)
+}
+copy_to "$tree"
 cd "$tree"
 
 # ---- what is to be noticed
 
 shopt -s nullglob
 patches=("$root"/fixtures/planted/*.patch)
+if [ $# -gt 0 ]; then
+    patches=("${@/%/.patch}")
+    patches=("${patches[@]/#/$root/fixtures/planted/}")
+    for patch in "${patches[@]}"; do
+        [ -f "$patch" ] || { echo "there is no $patch"; exit 2; }
+    done
+fi
 [ ${#patches[@]} -gt 0 ] || { echo "no patches in fixtures/planted"; exit 1; }
 
 header() { sed -n "s/^# $2: *//p;/^diff /q" "$1" | head -n 1; }
@@ -61,14 +78,8 @@ for target in lib it; do
         < <(cargo test --quiet --locked "${flags[@]}" -- --list 2>/dev/null | sed -n 's/: test$//p')
 done
 
-rows=()
-missed=0
-noticed=0
-tell() {
-    local outcome=$1 patch=$2 text=$3
-    if [ "$outcome" = noticed ]; then noticed=$((noticed + 1)); else missed=$((missed + 1)); fi
-    rows+=("$(printf '%-9s %-34s %s' "$outcome" "$(basename "$patch" .patch)" "$text")")
-}
+# tell OUTCOME PATCH TEXT: a line of the table, kept in a file, since lanes do not share variables.
+tell() { printf '%-9s %-34s %s\n' "$1" "$(basename "$2" .patch)" "$3" >"$results/$(basename "$2").row"; }
 
 names_lib=()
 names_it=()
@@ -104,35 +115,67 @@ clean() {
 clean --lib "${names_lib[@]}"
 clean '--test it' "${names_it[@]}"
 
-planted=
-unplant() { [ -z "$planted" ] || git apply --reverse "$planted"; planted=; rm -f "$listed"; }
-trap unplant EXIT
-for patch in "${ready[@]}"; do
-    name=$(header "$patch" 'must fail')
-    [ "${kind[$name]}" = lib ] && flags=(--lib) || flags=(--test it)
-    echo "---- $(basename "$patch"): $name"
-    git apply "$patch"
-    planted=$patch
-    start=$SECONDS
-    if ! cargo test --locked --no-run "${flags[@]}"; then
-        tell BROKEN "$patch" 'does not build'
-    else
-        status=0
-        output=$(timeout "$test_seconds" cargo test --locked "${flags[@]}" -- --exact "$name" 2>&1) || status=$?
-        printf '%s\n' "$output" | sed 's/^test result:/with the bug:/'
-        if [ "$status" = 124 ]; then
-            tell HANGS "$patch" "$name"
-        elif [ "$status" != 0 ] && grep -q '^test result: FAILED\. 0 passed; 1 failed;' <<<"$output"; then
-            tell noticed "$patch" "$((SECONDS - start)) s, $(header "$patch" removes)"
-        else
-            tell MISSED "$patch" "$name passes without: $(header "$patch" removes)"
-        fi
-    fi
-    git apply --reverse "$patch"
-    planted=
+# ---- lane by lane
+
+lanes=$(nproc)
+[ "$lanes" -le 4 ] || lanes=4
+# What the first lane built serves the others; only our own code is built again, for its paths differ.
+for ((lane = 1; lane < lanes; lane++)); do
+    mkdir -p "$work/lane-$lane"
+    [ -d "$work/lane-$lane/target" ] || {
+        mkdir -p "$work/lane-$lane/target.new/debug"
+        cp -a "$work"/target/debug/{.fingerprint,build,deps} "$work/lane-$lane/target.new/debug/"
+        mv "$work/lane-$lane/target.new" "$work/lane-$lane/target"
+    }
+    copy_to "$work/lane-$lane/tree"
 done
 
-printf '## %s\n' "${rows[@]}"
+# plant LANE: the patches that fall to a lane, one after the other, each taken when the one before is done.
+plant() {
+    local lane=$1 patch name flags start status output
+    if [ "$lane" != 0 ]; then
+        cd "$work/lane-$lane/tree"
+        export CARGO_TARGET_DIR=$work/lane-$lane/target
+    fi
+    for patch in "${ready[@]}"; do
+        mkdir "$results/$(basename "$patch").taken" 2>/dev/null || continue
+        {
+            name=$(header "$patch" 'must fail')
+            [ "${kind[$name]}" = lib ] && flags=(--lib) || flags=(--test it)
+            echo "---- $(basename "$patch"): $name"
+            git apply "$patch"
+            start=$SECONDS
+            if ! cargo test --locked --no-run "${flags[@]}"; then
+                tell BROKEN "$patch" 'does not build'
+            else
+                status=0
+                output=$(timeout "$test_seconds" cargo test --locked "${flags[@]}" -- --exact "$name" 2>&1) || status=$?
+                printf '%s\n' "$output" | sed 's/^test result:/with the bug:/'
+                if [ "$status" = 124 ]; then
+                    tell HANGS "$patch" "$name"
+                elif [ "$status" != 0 ] && grep -q '^test result: FAILED\. 0 passed; 1 failed;' <<<"$output"; then
+                    tell noticed "$patch" "$((SECONDS - start)) s, $(header "$patch" removes)"
+                else
+                    tell MISSED "$patch" "$name passes without: $(header "$patch" removes)"
+                fi
+            fi
+            git apply --reverse "$patch"
+        } >"$results/$(basename "$patch").log" 2>&1
+        flock "$results" cat "$results/$(basename "$patch").log"
+    done
+}
+
+for ((lane = 0; lane < lanes; lane++)); do
+    plant "$lane" &
+done
+wait
+for patch in "${ready[@]}"; do
+    [ -f "$results/$(basename "$patch").row" ] || tell BROKEN "$patch" "not run to its end: $(tail -n 1 "$results/$(basename "$patch").log")"
+done
+
+sort "$results"/*.row | sed 's/^/## /'
+noticed=$(cat "$results"/*.row | grep -c '^noticed ' || true)
+missed=$((${#patches[@]} - noticed))
 verdict=ok
 [ "$missed" = 0 ] || verdict=FAILED
 printf 'test result: %s. %s passed; %s failed; 0 ignored; 0 measured; 0 filtered out\n' "$verdict" "$noticed" "$missed"
