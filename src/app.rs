@@ -11,6 +11,7 @@ pub mod doctor;
 mod earlier;
 mod error;
 mod eyes;
+mod issue_at;
 mod link;
 mod local;
 mod looker;
@@ -43,6 +44,7 @@ pub use crate::run::News;
 pub use by_url::{PullOrder, is_address};
 pub use credential::read_credential;
 pub use error::{AppError, Said};
+pub use issue_at::IssueAt;
 pub use local::Told;
 pub use prepare::Prepared;
 pub use remote::RemoteRefs;
@@ -125,12 +127,15 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the data folder that configuration and environment name.
+    /// Opens the data folder that configuration (see [`server_settings`]) and environment name.
     ///
     /// # Errors
-    /// [`AppError::Config`], [`AppError::Host`].
-    pub async fn open(env: Env, config: Option<&Path>, told: Told) -> Result<Self, AppError> {
-        let (server, server_origins) = server_settings(&env, config)?;
+    /// [`AppError::Host`].
+    pub async fn open(
+        env: Env,
+        (server, server_origins): (Server, Origins),
+        told: Told,
+    ) -> Result<Self, AppError> {
         let data = config::data_dir(&server, &env).ok_or_else(|| {
             AppError::Host(Said::new(
                 "no folder for data is known",

@@ -20,9 +20,10 @@ mod start;
 mod words;
 
 pub(crate) use referee::{Verdict, show_verdict};
+pub(crate) use start::BY_OURS;
+pub(crate) use words::{Reader, issue_text};
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -160,6 +161,9 @@ pub struct Intake {
 /// How long after it was not there an issue is asked for again.
 const GONE_AFTER: Duration = Duration::from_secs(2);
 
+/// Age from which an act that was taken up and that no look finds any more is given up: its author took it back.
+const GONE_AFTER_SECS: u64 = 60 * 60;
+
 /// How long a decision is waited for.
 const DECIDED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -173,14 +177,14 @@ struct Scene<'a> {
     thread: Thread,
     /// The mistakes where the repository file has some: they are told where somebody asks for something.
     ground: Result<Ground, String>,
-    /// Those of the repository file, else the built-in ones.
+    /// Those of the repository file; where it cannot be read those of the task at work here, else the built-in ones.
     settings: Settings,
     /// Whether the repository file could be read.
     is_read: bool,
+    /// Whether somebody's file says who may do what, not only what is built in.
+    is_governed: bool,
     /// What signed deliveries said, and when they arrived.
     hints: &'a [(Hint, Time)],
-    /// This look had another text proposed, so nobody saw it yet who acted before.
-    proposed_anew: AtomicBool,
 }
 
 impl Intake {
@@ -252,21 +256,32 @@ impl Intake {
             Err(GroundError::Forge(error)) => return Err(error.into()),
             Err(GroundError::Host(why)) => return Err(Trouble::Host(why)),
         };
-        let scene = Scene {
+        let mut scene = Scene {
             served,
             conversation,
             thread,
             is_read: settings.is_some(),
+            is_governed: settings.is_some(),
             settings: settings.unwrap_or_default(),
             ground,
             hints,
-            proposed_anew: AtomicBool::new(false),
         };
-        if scene.thread.is_pull {
-            self.pull(&scene).await
-        } else {
-            self.issue(&scene).await
+        // A file that somebody broke neither widens who may move a task nor takes people their words away.
+        if !scene.is_read
+            && let Some(task) = self.task_here(&scene).await?
+            && !task.is_final()
+        {
+            scene.settings = task.settings;
+            scene.is_governed = true;
         }
+        if scene.thread.is_pull {
+            self.pull(&scene).await?;
+        } else {
+            self.issue(&scene).await?;
+        }
+        let before = self.clock.now().minus_secs(GONE_AFTER_SECS);
+        let key = &served.key;
+        Ok(self.store.settle_gone(key, number, before).await?)
     }
 
     /// The task of the issue that is not final.
@@ -331,19 +346,7 @@ impl Intake {
 
     /// Who acted, with the right that the forge tells now.
     async fn actor(&self, scene: &Scene<'_>, account: &Account) -> Result<Actor, Trouble> {
-        let right = match account.kind {
-            // What it may do decides nothing.
-            ActorKind::Bot => None,
-            ActorKind::Person | ActorKind::Unknown => {
-                scene.conversation.right(&account.login).await?
-            }
-        };
-        Ok(Actor {
-            login: account.login.clone(),
-            id: Some(account.id),
-            kind: account.kind,
-            right,
-        })
+        Ok(actor(scene.conversation.as_ref(), account).await?)
     }
 
     /// Who may do what to a task, where it may be approved: whether its requester is alone is asked of the forge.
@@ -382,10 +385,24 @@ impl Intake {
     }
 }
 
+async fn actor(conversation: &dyn Conversation, account: &Account) -> Result<Actor, forge::Error> {
+    let right = match account.kind {
+        // What it may do decides nothing.
+        ActorKind::Bot => None,
+        ActorKind::Person | ActorKind::Unknown => conversation.right(&account.login).await?,
+    };
+    Ok(Actor {
+        login: account.login.clone(),
+        id: Some(account.id),
+        kind: account.kind,
+        right,
+    })
+}
+
 impl Scene<'_> {
     /// Who may start a task.
     fn rules(&self) -> Rules {
-        match self.is_read {
+        match self.is_governed {
             true => Rules::of(&self.settings, None, true),
             false => Rules::default(),
         }

@@ -17,7 +17,7 @@
 //! | [`sandbox`] | where everything runs that is not ours | domain |
 //! | [`agent`] | who edits | domain |
 //! | [`store`] | inbox, tasks, journal, outbox, artifacts | domain |
-//! | [`run`] | one run of a task: workspace, base, agent, import, gates, head, evidence | domain, git, traits of store, sandbox, agent |
+//! | [`run`] | one run of a task: workspace, base, agent, import, gates, head, evidence | domain, config, git, traits of store, sandbox, agent |
 //! | [`sweep`] | asking a forge what is true of a pull request of ours | domain, forge (trait) |
 //! | [`intake`] | what people do on a forge, read anew and taken up once, as events | domain, sweep, traits of forge and store |
 //! | [`worker`] | the two loops: deciding what happened, performing what was decided | domain, run, traits of forge, store and agent |

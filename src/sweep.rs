@@ -22,16 +22,12 @@ pub async fn look(
     let Some(known) = known_head(task) else {
         return Ok(None);
     };
-    let place = Place {
-        task: task.id,
-        issue: task.issue.number,
-    };
     let Some(PullState {
         head,
         stands,
         by: who,
         ..
-    }) = forge.pull_state(place).await?
+    }) = forge.pull_state(Place::of(task)).await?
     else {
         return Ok(None);
     };
@@ -47,6 +43,8 @@ pub async fn look(
     let by = who.map_or_else(|| by.to_owned(), |who| who.login);
     Ok(match (stands, head) {
         (Stands::Merged, _) => Some(Event::Merged { by }),
+        // The branch is ours to move at this moment.
+        (Stands::Open, _) if matches!(task.stage, Stage::Publishing { .. }) => None,
         (Stands::Closed, _) if closing => None,
         (Stands::Closed, _) if is_program => Some(Event::ClosedByBot { by }),
         (Stands::Closed, Some(_)) => Some(Event::Closed { by }),
@@ -64,9 +62,9 @@ pub async fn look(
 fn known_head(task: &Task) -> Option<&CommitId> {
     match &task.stage {
         Stage::InReview { head, .. } => Some(head),
-        // The branch is ours to move at this moment, or nobody's business any more.
-        Stage::Publishing { .. } | Stage::Ended { .. } => None,
-        Stage::Proposed
+        Stage::Ended { .. } => None,
+        Stage::Publishing { .. }
+        | Stage::Proposed
         | Stage::Queued { .. }
         | Stage::Running { .. }
         | Stage::Asking { .. }

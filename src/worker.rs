@@ -5,6 +5,7 @@
 //! epoch: whoever lost it kills its sandbox and writes nothing. A job that breaks is tried
 //! again later, and not for ever.
 
+mod answer;
 mod begin;
 mod lease;
 mod perform;
@@ -19,10 +20,10 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use answer::Ended;
 use begin::begin;
 use lease::Lease;
 pub use perform::Eyes;
-use perform::Trouble;
 pub use serve::Room;
 
 use crate::agent::Agent;
@@ -42,8 +43,6 @@ use crate::store::{
 const MAX_ATTEMPTS: u32 = 3;
 /// Waits between tries of a job that broke, or that the forge did not answer.
 const BACK_OFF_SECS: [u64; 4] = [2, 10, 30, store::MAX_BACK_OFF_SECS];
-/// Wait before a forge that is away is tried again.
-const AWAY_SECS: u64 = 30;
 
 /// What the world of one task is made of; `app` builds it.
 #[async_trait]
@@ -228,7 +227,7 @@ impl Worker {
         mut beside: Option<Filter>,
     ) -> Result<(), WorkerError> {
         let own = |task: TaskId| filter.tasks.as_ref().is_none_or(|own| own.contains(&task));
-        let mut performing: JoinSet<Result<(), WorkerError>> = JoinSet::new();
+        let mut performing: JoinSet<Ended> = JoinSet::new();
         let mut claims: HashMap<_, Claim> = HashMap::new();
         let mut changes = self.store.changes();
         let mut interrupted = self.interrupted.subscribe();
@@ -277,11 +276,12 @@ impl Worker {
                 Some(done) = performing.join_next_with_id() => match done {
                     Ok((id, done)) => {
                         let task = claims.remove(&id).map(|claim| claim.task);
-                        match done {
-                            Ok(()) => {}
-                            Err(error) if task.is_none_or(own) => trouble = trouble.or(Some(error)),
+                        // What it owes the store, the next start takes over.
+                        match done.trouble {
+                            None => {}
+                            Some(error) if task.is_none_or(own) => trouble = trouble.or(Some(error)),
                             // Handed back, it is due at once; trying it over and over here would help nobody.
-                            Err(error) => {
+                            Some(error) => {
                                 tracing::warn!(?task, %error, "what another task left was not removed");
                                 beside = None;
                             }
@@ -290,7 +290,8 @@ impl Worker {
                     Err(why) => {
                         tracing::error!(%why, "a job ended in a panic");
                         if let Some(claim) = claims.remove(&why.id()) {
-                            self.broke(&claim, why.to_string()).await?;
+                            let said = self.broke(&claim, why.to_string());
+                            self.note(&claim, &said).await?;
                         }
                     }
                 },
@@ -378,71 +379,6 @@ impl Worker {
                 "{task} lives, which only a request can meet"
             ))),
             Err(CommitError::Store(error)) => Err(error),
-        }
-    }
-
-    /// Performs one claimed job, with a heartbeat beside it.
-    async fn perform(&self, claim: &Claim, lease: &Lease) -> Result<(), WorkerError> {
-        let Some(record) = self.store.load(claim.task).await? else {
-            return self.answered(self.store.finish(claim, Vec::new()).await);
-        };
-        let halt = watch::Sender::new(None);
-        let done = tokio::select! {
-            done = self.job(claim, lease, &record.task, &halt) => done,
-            () = self.keep_alive(claim, lease, &halt) => return Ok(()),
-        };
-        match done {
-            Ok(answers) => self.answered(self.store.finish(claim, answers).await),
-            Err(Trouble::Lost) => Ok(()),
-            Err(Trouble::Host(why)) => {
-                let now = self.clock.now();
-                let released = self.store.release(claim, now, why.clone(), false).await;
-                // On a full disk even this cannot be written; the lease lapses by itself then.
-                if let Err(error) = self.answered(released) {
-                    tracing::warn!(%error, "a job could not be handed back");
-                }
-                Err(WorkerError::Host(why))
-            }
-            Err(Trouble::Away(why)) => {
-                let forge = &record.task.issue.forge;
-                tracing::warn!(forge, task = %claim.task, why, "a forge is away; its tasks wait");
-                let at = self.clock.now().plus_secs(AWAY_SECS);
-                self.answered(self.store.release(claim, at, why, false).await)
-            }
-            Err(Trouble::Later {
-                why,
-                after_secs,
-                counted,
-            }) => {
-                let at = self.clock.now().plus_secs(after_secs);
-                self.answered(self.store.release(claim, at, why, counted).await)
-            }
-            Err(Trouble::Paced { secs }) => {
-                let at = self.clock.now().plus_secs(secs);
-                let released = self
-                    .store
-                    .release(claim, at, store::PACED.to_owned(), false);
-                self.answered(released.await)
-            }
-            Err(Trouble::Broken(why)) => self.broke(claim, why).await,
-        }
-    }
-
-    /// A job that broke is tried again later, but not for ever: then that is its answer.
-    async fn broke(&self, claim: &Claim, why: String) -> Result<(), WorkerError> {
-        tracing::warn!(task = %claim.task, attempt = claim.attempt, %why, "a job broke");
-        if claim.attempt >= perform::most_attempts(&claim.effect) {
-            let answers = perform::given_up(&claim.effect, &why);
-            return self.answered(self.store.finish(claim, answers).await);
-        }
-        let at = self.clock.now().plus_secs(perform::back_off(claim.attempt));
-        self.answered(self.store.release(claim, at, why, true).await)
-    }
-
-    fn answered(&self, result: Result<(), LeaseError>) -> Result<(), WorkerError> {
-        match result {
-            Ok(()) | Err(LeaseError::Lost) => Ok(()),
-            Err(LeaseError::Store(error)) => Err(error.into()),
         }
     }
 

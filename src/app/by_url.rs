@@ -1,4 +1,4 @@
-//! Issues and pull requests named by their address, read with a token: `run` and `verify` on one's own machine.
+//! Issues and pull requests named by their address, read with a token; and `verify` of a pull request.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,14 +10,13 @@ use super::credential::read_credential;
 use super::local::bench;
 use super::prepare::governing;
 use super::referee::{Fetched, Trouble, check, fetch_pull};
-use super::remote::{RemoteRefs, remote};
+use super::remote::remote;
 use super::served::mirror_folder;
 use super::{App, AppError, Refereed, Said};
 use crate::config::{self, Credentials, ForgeKind, ForgeSettings};
-use crate::domain::report::{self, CheckState, Refereeing, Voice};
+use crate::domain::report::{self, CheckState, Refereeing};
 use crate::domain::settings::ChecksFrom;
-use crate::domain::task::{IssueRef, Stage, Task};
-use crate::forge::{self, Conversation, PullRequest, Repository, Service, Stands};
+use crate::forge::{self, Conversation, Repository, Service, Stands};
 use crate::git::Mirror;
 use crate::intake::{Verdict, show_verdict};
 use crate::run::REPOSITORY_INSIDE;
@@ -29,18 +28,18 @@ const PUBLIC: &str = "https://github.com";
 
 /// What an address names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Thing {
+pub(super) enum Thing {
     Issue,
     Pull,
 }
 
 /// An address, taken apart.
 #[derive(Debug, PartialEq, Eq)]
-struct Named {
-    forge: ForgeSettings,
+pub(super) struct Named {
+    pub(super) forge: ForgeSettings,
     repository: String,
     thing: Thing,
-    number: i64,
+    pub(super) number: i64,
 }
 
 /// What `verify` of a pull request is asked to do.
@@ -54,11 +53,11 @@ pub struct PullOrder {
 }
 
 /// Where something is, and the way there.
-struct Place {
-    named: Named,
-    service: Arc<dyn Service>,
-    repository: Repository,
-    conversation: Arc<dyn Conversation>,
+pub(super) struct Place {
+    pub(super) named: Named,
+    pub(super) service: Arc<dyn Service>,
+    pub(super) repository: Repository,
+    pub(super) conversation: Arc<dyn Conversation>,
     /// Credentials are looked for in everything that leaves.
     env: config::Env,
 }
@@ -70,100 +69,6 @@ pub fn is_address(text: &str) -> bool {
 }
 
 impl App {
-    /// Title and text of the issue at an address, as the text of an issue file.
-    ///
-    /// # Errors
-    /// [`AppError::Usage`] for another address, [`AppError::Auth`], [`AppError::NotFound`], [`AppError::Host`].
-    pub async fn issue_at(&self, url: &str) -> Result<String, AppError> {
-        let place = self.place(url, Thing::Issue).await?;
-        let thread = place.conversation.thread(place.named.number).await;
-        let thread = thread.map_err(|why| told(&why))?;
-        if thread.is_pull {
-            return Err(AppError::Usage(Said::new(
-                format!("{url} is a pull request"),
-                "`prentice verify` judges it",
-            )));
-        }
-        let title = thread.title.replace(['\n', '\r'], " ");
-        Ok(format!("# {title}\n\n{}\n", thread.body))
-    }
-
-    /// Whether a result of the issue at an address could be shown there: asked before the work is done.
-    ///
-    /// # Errors
-    /// As for [`App::issue_at`].
-    pub async fn can_publish(&self, url: &str) -> Result<(), AppError> {
-        let place = self.place(url, Thing::Issue).await?;
-        writable(&place.named.forge)
-    }
-
-    /// Shows the result of a `run` on the forge of its issue: the branch, a draft pull request with the evidence, its
-    /// checks. Nothing else is written, and the issue stays as it is. Gives the page of the pull request.
-    ///
-    /// # Errors
-    /// [`AppError::NotNow`] where the task has no result to show; else as for [`App::issue_at`].
-    pub async fn publish_run(
-        &self,
-        url: &str,
-        clone: &Path,
-        task: &Task,
-    ) -> Result<String, AppError> {
-        let (Stage::InReview { .. }, Some(revision)) = (&task.stage, &task.revision) else {
-            return Err(AppError::NotNow(Said::new(
-                format!("{} has no result that could be published", task.id),
-                format!("`prentice tasks show {}` says why", task.id),
-            )));
-        };
-        let place = self.place(url, Thing::Issue).await?;
-        writable(&place.named.forge)?;
-        let refs = RemoteRefs::new(
-            Arc::clone(&place.service),
-            place.repository.clone(),
-            self.repository(clone)?.mirror,
-            Arc::clone(&self.steps),
-        );
-        let forge = place.service.forge(&place.repository, Arc::new(refs));
-        // The same task, as one of that repository.
-        let shown = Task {
-            issue: IssueRef {
-                forge: place.named.forge.name.clone(),
-                repository: place.repository.name.clone(),
-                repository_id: Some(place.repository.id),
-                number: place.named.number,
-                source: url.to_owned(),
-                out: None,
-            },
-            ..task.clone()
-        };
-        let voice = Voice::forge(task.settings.trigger.prefix.clone());
-        let (title, body) = (
-            report::pull_title(&shown),
-            report::pull_body(&shown, &voice),
-        );
-        let pull = PullRequest {
-            branch: &task.branch,
-            base: Some(&place.repository.default_branch),
-            title: &title,
-            body: &body,
-            draft: true,
-        };
-        let at = forge::Place {
-            task: task.id,
-            issue: place.named.number,
-        };
-        let head = &revision.result.head;
-        let published = async {
-            // Published before, it is there already.
-            forge.ensure_branch(&task.branch, head, None).await?;
-            let pull = forge.ensure_pull(at, &pull).await?;
-            for check in report::checks(&shown) {
-                forge.set_check(at, &check).await?;
-            }
-            Ok(pull.location)
-        };
-        published.await.map_err(|why: forge::Error| told(&why))
-    }
-
     /// Judges a pull request by the rules of the default branch, as a server does.
     ///
     /// # Errors
@@ -210,7 +115,7 @@ impl App {
             .await
             .map_err(|why| AppError::Internal(Said::plain(why.to_string())))?;
         let Fetched { rules, base, .. } = fetched.map_err(|trouble| match trouble {
-            Trouble::Later(why) | Trouble::Away(why) => AppError::Host(Said::lower(&why)),
+            Trouble::Later(why) | Trouble::Waits { why, .. } => AppError::Host(Said::lower(&why)),
             Trouble::Never(why) => AppError::NotFound(Said::lower(&why)),
         })?;
         let ceilings = (&self.server, &self.server_origins);
@@ -245,14 +150,14 @@ impl App {
         if order.publish {
             let file = prepared.settings.file.as_deref();
             let prefix = &prepared.settings.trigger.prefix;
-            self.publish(&place, &pull, &judged, (prefix, file)).await?;
+            self.tell(&place, &pull, &judged, (prefix, file)).await?;
             say(&format!("told on {}", order.url));
         }
         Ok(judged)
     }
 
     /// Tells a verdict in the referee's one comment, and by checks.
-    async fn publish(
+    async fn tell(
         &self,
         place: &Place,
         pull: &forge::PullInfo,
@@ -295,7 +200,7 @@ impl App {
         Ok(())
     }
 
-    async fn place(&self, url: &str, thing: Thing) -> Result<Place, AppError> {
+    pub(super) async fn place(&self, url: &str, thing: Thing) -> Result<Place, AppError> {
         let named = named(url, &self.server.forges)?;
         if named.thing != thing {
             let (is, other) = match named.thing {
@@ -330,7 +235,7 @@ impl App {
     }
 }
 
-fn writable(forge: &ForgeSettings) -> Result<(), AppError> {
+pub(super) fn writable(forge: &ForgeSettings) -> Result<(), AppError> {
     if !forge.shadow {
         return Ok(());
     }
@@ -405,7 +310,7 @@ fn named(url: &str, forges: &[ForgeSettings]) -> Result<Named, AppError> {
 }
 
 /// What a forge answered, by what can be done.
-fn told(why: &forge::Error) -> AppError {
+pub(super) fn told(why: &forge::Error) -> AppError {
     AppError::of_forge(why, &why.to_string())
 }
 

@@ -104,6 +104,7 @@ impl App {
         })?;
         say(&format!("folder: {}", folder.display()));
         let order = RunOrder {
+            at: None,
             issue: ISSUE.to_owned(),
             source: issue.display().to_string(),
             repository,

@@ -37,7 +37,10 @@ impl App {
             }
             say(&format!("{id} was interrupted; finishing it first"));
             match self.work(worker, &Filter::task(id)).await {
-                Ok(()) => say(&format!("{id} is {} now", self.task(id).await?.word())),
+                Ok(()) => {
+                    let task = self.task(id).await?;
+                    say(&format!("{id} is {} now", task.word()));
+                }
                 Err(error @ AppError::Interrupted { .. }) => return Err(error),
                 // An older task's trouble is not this one's.
                 Err(error) => say(&format!(
@@ -47,6 +50,14 @@ impl App {
         }
         self.sweep(worker, Some(&new.issue.repository)).await?;
         let records = self.store.tasks(&live).await?;
+        for task in records.iter().map(|record| &record.task) {
+            if let Some(to) = task.unpublished() {
+                let (id, there) = (task.id, &to.repository);
+                say(&format!(
+                    "{id} is not published on {there} yet: prentice tasks resume {id}"
+                ));
+            }
+        }
         let same = |task: &&Task| here(task) && task.issue.source == new.issue.source;
         let older: Vec<&Task> = records
             .iter()

@@ -36,12 +36,14 @@ impl Eyes for AllEyes {
         let Some(id) = task.issue.repository_id else {
             return Ok(());
         };
-        let unserved = || forge::Error::Gone {
-            what: format!("{} of {}", task.issue.repository, task.issue.forge),
+        // The jobs of a forge that was not seen yet wait for that, and when it is seen its repositories are. So this one
+        // is gone, archived or not ours to serve any more: nobody can be heard there, and no time waits for it.
+        let Some(looker) = self.of(&task.issue.forge) else {
+            return Ok(());
         };
-        // The jobs of a forge that was not seen yet wait for that, so there is none but of forges that are gone.
-        let looker = self.of(&task.issue.forge).ok_or_else(unserved)?;
-        let served = looker.served_as(id).ok_or_else(unserved)?;
+        let Some(served) = looker.served_as(id) else {
+            return Ok(());
+        };
         let pull = task.pull.as_ref().map(|pull| pull.number);
         for number in [Some(task.issue.number), pull].into_iter().flatten() {
             // What a delivery proves is nothing that a time waits for.
@@ -66,5 +68,43 @@ fn unheard(trouble: Trouble) -> forge::Error {
             after_secs,
             why: other.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::brief::{self, Survey};
+    use crate::domain::ident::{TaskId, Time};
+    use crate::domain::settings::Settings;
+    use crate::domain::task::{AgentSpec, IssueRef, NewTask};
+
+    #[tokio::test]
+    async fn on_a_forge_that_is_not_served_any_more_nobody_is_to_be_heard() {
+        let new = NewTask {
+            issue: IssueRef {
+                forge: "gone".to_owned(),
+                repository: "a/b".to_owned(),
+                repository_id: Some(1),
+                number: 3,
+                source: String::new(),
+                out: None,
+                publish: None,
+            },
+            requester: "dana".to_owned(),
+            requester_address: None,
+            brief: brief::parse("# A title", 1_000).unwrap(),
+            survey: Survey::default(),
+            settings: Settings::default(),
+            base: "a".repeat(40).parse().unwrap(),
+            base_branch: None,
+            agent: AgentSpec::Command { argv: Vec::new() },
+            accepted_at: Time(0),
+            branch: None,
+            unaccepted: false,
+            unshown: false,
+        };
+        let task = new.proposed(TaskId(1), "agent/x".to_owned(), Time(0));
+        AllEyes::default().look(&task).await.unwrap();
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::agent::{Agent, Program, Scenario, Scripted};
-use crate::config::Env;
+use crate::config::{CiExposure, Env};
+use crate::domain::exposure;
 use crate::domain::ident::{self, CommitId, Digest, TaskId};
 use crate::domain::report::Voice;
 use crate::domain::task::{AgentSpec, NewTask, Task};
@@ -16,7 +17,7 @@ use crate::git::{self, Author, Mirror, UserRepo};
 use crate::run::{Bench, News, REPOSITORY_INSIDE, RunError};
 use crate::sandbox::toolchains::{self, Toolchains};
 use crate::sandbox::{Method, Sandbox};
-use crate::store::{Steps, Store};
+use crate::store::{RepositoryKey, Steps, Store};
 use crate::worker::World;
 
 /// Who hears what happens to a task.
@@ -29,6 +30,8 @@ pub(super) struct Machine {
     pub(super) sandbox: Arc<dyn Sandbox>,
     pub(super) steps: Arc<dyn Steps>,
     pub(super) extra_toolchains: Vec<String>,
+    /// Whether workflows that our push would run are asked about.
+    pub(super) ci_exposure: CiExposure,
     pub(super) told: Told,
 }
 
@@ -147,6 +150,19 @@ impl Machine {
         })
     }
 
+    /// The workflows that somebody allowed our push to run in the repository that a task's result is pushed to; `None`
+    /// where nothing is pushed, or nobody is asked.
+    pub(super) async fn exposures_allowed(
+        &self,
+        task: &Task,
+    ) -> Result<Option<Vec<Digest>>, RunError> {
+        let asks = self.ci_exposure == CiExposure::Ask;
+        Ok(match RepositoryKey::pushed(task).filter(|_| asks) {
+            Some(key) => Some(self.store.allowed_exposures(&key).await?),
+            None => None,
+        })
+    }
+
     fn scratch(&self, task: &Task) -> PathBuf {
         self.data.join("work").join(task.id.to_string())
     }
@@ -168,14 +184,23 @@ impl World for Machine {
             .await
             .map_err(|why| RunError::Broken(why.to_string()))??;
         let scratch = self.scratch(task);
-        Ok(bench(
+        let bench = bench(
             &self.sandbox,
             (&self.store, &self.steps),
             mirror,
             toolchains,
             scratch,
             &self.env,
-        ))
+        );
+        Ok(Bench {
+            exposures_allowed: self.exposures_allowed(task).await?,
+            // What an agent makes of workflows is pushed to no forge.
+            by_hand: match task.issue.publish {
+                Some(_) => exposure::WORKFLOW_FOLDERS,
+                None => &[],
+            },
+            ..bench
+        })
     }
 
     async fn fetch(&self, task: &Task, commit: &CommitId) -> Result<(), RunError> {

@@ -15,13 +15,13 @@ use super::under_way::UnderWay;
 use crate::domain::ident::Time;
 use crate::forge::hook::{self, Hint, Read, Subject};
 use crate::intake::{Intake, Served, Trouble};
-use crate::store::{Clock, CommitError, HookId, RepositoryKey, Store, StoredHook};
+use crate::store::{Clock, HookId, RepositoryKey, Store, StoredHook};
 
 /// Most deliveries read in one go.
 const HOOKS: u32 = 200;
 
-/// Wait before the repositories are listed again where that failed.
-const LIST_AGAIN: Duration = Duration::from_secs(30);
+/// Wait before the repositories are listed again, or deliveries read, where that failed.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// Wait before a look at what may be listed by then.
 const SOON: Duration = Duration::from_secs(1);
@@ -65,8 +65,13 @@ struct Plan {
     looks: Looks,
     /// Deliveries up to here are read, though not all are settled.
     read: HookId,
+    /// Those are read that an earlier process left. Nothing is looked at before: they may be the proof of words that
+    /// were said so long ago that none is waited for.
+    is_caught_up: bool,
     /// When the sweep of a repository began whose looks are not all done.
     swept: BTreeMap<i64, Time>,
+    /// Repositories whose looks were dropped since the last sweep began: what it read counts on them.
+    dropped: HashSet<i64>,
     /// When everything that changed is read again; `None` while it is.
     sweep_at: Option<Instant>,
     /// When the repositories are listed anew, where a delivery says that they are others now.
@@ -88,7 +93,9 @@ impl Looker {
         let mut plan = Plan {
             looks: Looks::default(),
             read: HookId(0),
+            is_caught_up: false,
             swept: BTreeMap::new(),
+            dropped: HashSet::new(),
             sweep_at: Some(Instant::now()),
             list_at: None,
             is_listing: false,
@@ -100,12 +107,22 @@ impl Looker {
             let now = Instant::now();
             if plan.sweep_at.is_some_and(|at| at <= now) {
                 plan.sweep_at = None;
+                plan.dropped.clear();
                 let (looker, finds) = (Arc::clone(&self), finds.clone());
-                sweeping.spawn(async move { looker.sweep(&finds).await });
+                let swept = plan.swept.clone();
+                sweeping.spawn(async move { looker.sweep(&finds, &swept).await });
             }
-            if let Err(why) = self.take_hooks(&mut plan).await {
-                tracing::error!(forge = self.name, %why, "deliveries were not read");
-            }
+            let hooks_at = match self.take_hooks(&mut plan).await {
+                Ok(true) => Some(now),
+                Ok(false) => {
+                    plan.is_caught_up = true;
+                    None
+                }
+                Err(why) => {
+                    tracing::error!(forge = self.name, %why, "deliveries were not read; they are again");
+                    Some(now + AGAIN)
+                }
+            };
             if !plan.is_listing && plan.list_at.is_some_and(|at| at <= now) {
                 (plan.list_at, plan.is_listing) = (None, true);
                 let looker = Arc::clone(&self);
@@ -114,15 +131,14 @@ impl Looker {
             for (repository, hooks) in self.start(&mut plan, &mut under_way) {
                 // Its cursor stays, so that everything is found once it is served again.
                 plan.swept.remove(&repository);
-                for hook in hooks {
-                    self.settle(hook, Some(UNSERVED.to_owned())).await;
-                }
+                plan.dropped.insert(repository);
+                self.settle(hooks, Some(UNSERVED)).await;
             }
-            self.looked(&mut plan, under_way.busy()).await;
+            self.looked(&mut plan, &under_way).await;
             // What is due already waits for another look to end, which wakes by itself.
             let next = plan.looks.next_at(Instant::now());
             let list_at = plan.list_at.filter(|_| !plan.is_listing);
-            let until = [next, list_at, plan.sweep_at]
+            let until = [next, list_at, plan.sweep_at, hooks_at]
                 .into_iter()
                 .flatten()
                 .fold(Instant::now() + self.every, Ord::min);
@@ -143,7 +159,7 @@ impl Looker {
                     plan.is_listing = false;
                     if let Some(why) = trouble(done) {
                         tracing::warn!(forge = self.name, %why, "the repositories were not listed; they are again");
-                        plan.list_at.get_or_insert_with(|| Instant::now() + LIST_AGAIN);
+                        plan.list_at.get_or_insert_with(|| Instant::now() + AGAIN);
                     }
                 }
                 () = tokio::time::sleep_until(until.into()) => {}
@@ -160,7 +176,7 @@ impl Looker {
     fn start(&self, plan: &mut Plan, under_way: &mut UnderWay) -> Vec<(i64, Vec<HookId>)> {
         let now = Instant::now();
         let mut left = Vec::new();
-        while !under_way.is_full() {
+        while plan.is_caught_up && !under_way.is_full() {
             let Some((look, one)) = plan.looks.next_due(under_way.busy(), now) else {
                 break;
             };
@@ -205,14 +221,17 @@ impl Looker {
                         tracing::error!(forge = self.name, number, %why, "a look was not noted as done; it is done again");
                     }
                 }
-                for hook in one.hooks {
-                    self.settle(hook, None).await;
-                }
-                return;
+                return self.settle(one.hooks, None).await;
             }
             Err(Trouble::NotYet { number, after }) => {
-                tracing::debug!(forge = self.name, number, ?after, "a proof may still come");
-                return looks.expect(look, one, Instant::now() + after);
+                let wait = looks.expect(look, one, after, Instant::now());
+                tracing::debug!(
+                    forge = self.name,
+                    number,
+                    ?wait,
+                    "what it is judged by may still come"
+                );
+                return;
             }
             Err(why) => why,
         };
@@ -224,9 +243,7 @@ impl Looker {
             Failed::Parked(hooks) => {
                 let repository = look.0;
                 tracing::error!(forge = self.name, repository, number, %why, "a look failed each time; what changed there is heard once it does not, and every sweep tries again");
-                for hook in hooks {
-                    self.settle(hook, Some(PARKED.to_owned())).await;
-                }
+                self.settle(hooks, Some(PARKED)).await;
             }
         }
     }
@@ -248,42 +265,47 @@ impl Looker {
         }
     }
 
-    fn key(&self, id: i64) -> RepositoryKey {
+    pub(super) fn key(&self, id: i64) -> RepositoryKey {
         RepositoryKey {
             forge: self.name.clone(),
             id,
         }
     }
 
-    /// Reads deliveries that were stored, and notes where they say to look.
-    async fn take_hooks(&self, plan: &mut Plan) -> Result<(), Trouble> {
-        loop {
-            let found = self.store.next_hooks(&self.name, plan.read, HOOKS).await?;
-            if found.is_empty() {
-                return Ok(());
-            }
-            for stored in found {
-                let StoredHook { id, hook, at } = stored;
-                let ignored = match hook::parse(self.kind, &hook.event, &hook.body) {
-                    Read::Ignored(reason) => Some(reason),
-                    Read::Reach => {
-                        plan.list_at.get_or_insert_with(Instant::now);
-                        Some(READ_AGAIN.to_owned())
-                    }
-                    Read::Look(hint) => self.note((*hint, at), id, plan).err(),
-                };
-                if let Some(reason) = ignored {
-                    self.settle(id, Some(reason)).await;
+    /// Reads deliveries that were stored, at most [`HOOKS`], and notes where they say to look. Whether there may be
+    /// more: those wait for the next turn, so that a burst of them delays neither looks nor the stop.
+    async fn take_hooks(&self, plan: &mut Plan) -> Result<bool, Trouble> {
+        let found = self.store.next_hooks(&self.name, plan.read, HOOKS).await?;
+        let (mut ignored, mut last) = (Vec::new(), None);
+        for StoredHook { id, hook, at } in found {
+            let reason = match hook::parse(self.kind, &hook.event, &hook.body) {
+                Read::Ignored(reason) => Some(reason),
+                Read::Reach => {
+                    plan.list_at.get_or_insert_with(Instant::now);
+                    Some(READ_AGAIN.to_owned())
                 }
-                plan.read = id;
+                Read::Look(hint) => self.note((*hint, at), id, plan).err(),
+            };
+            if let Some(reason) = reason {
+                ignored.push((id, Some(reason)));
             }
+            last = Some(id);
         }
+        plan.read = last.unwrap_or(plan.read);
+        self.settle_all(ignored).await;
+        Ok(last.is_some())
     }
 
-    async fn settle(&self, hook: HookId, reason: Option<String>) {
-        match self.store.settle_hook(hook, reason).await {
-            Ok(()) | Err(CommitError::Decided) => {}
-            Err(why) => tracing::error!(%why, "a delivery was not settled"),
+    /// All for the same reason.
+    async fn settle(&self, hooks: Vec<HookId>, reason: Option<&str>) {
+        let hooks = hooks.into_iter();
+        let all = hooks.map(|hook| (hook, reason.map(str::to_owned)));
+        self.settle_all(all.collect()).await;
+    }
+
+    async fn settle_all(&self, hooks: Vec<(HookId, Option<String>)>) {
+        if let Err(why) = self.store.settle_hooks(hooks).await {
+            tracing::error!(forge = self.name, %why, "deliveries were not settled; the next start reads them again");
         }
     }
 
@@ -307,9 +329,9 @@ impl Looker {
         }
     }
 
-    /// Moves the cursors of repositories whose looks are all done.
-    async fn looked(&self, plan: &mut Plan, busy: &HashSet<i64>) {
-        let is_open = |id: &i64| busy.contains(id) || plan.looks.is_open(*id);
+    /// Moves the cursors of repositories where all is looked at that sweeps found.
+    async fn looked(&self, plan: &mut Plan, under_way: &UnderWay) {
+        let is_open = |id: &i64| under_way.is_open(*id) || plan.looks.is_open(*id);
         let done: Vec<(i64, Time)> = plan
             .swept
             .iter()
@@ -336,6 +358,10 @@ impl Plan {
                 owed,
                 numbers,
             } => {
+                // It was read from where looks began that are there no more.
+                if self.dropped.contains(&repository) {
+                    return;
+                }
                 for (number, since) in owed {
                     self.looks.want_owed((repository, number), since);
                 }

@@ -23,6 +23,12 @@ const PASSING_TRIES: u32 = LASTING_TRIES + 24 * 12;
 /// prove they prove for seconds, so the oldest go first.
 const HINTS: usize = 50;
 
+/// Where both wait, one of about so many looks that begin is one that a sweep found; deliveries tell of the others.
+const SHARE: u64 = 4;
+
+/// Longest wait before a look at what may still come, where nothing tells that it did.
+const EXPECT_MOST: Duration = Duration::from_secs(30);
+
 /// The repository's id and the number of the issue or pull request.
 pub(super) type Look = (i64, i64);
 
@@ -32,6 +38,29 @@ pub(super) struct Looks {
     waiting: BTreeMap<Look, Waiting>,
     /// Failed so often that only a delivery or a sweep tries them again; with how often, and since when they are owed.
     parked: BTreeMap<Look, (u32, Time)>,
+    line: Line,
+}
+
+/// Gives places in one line to all looks. What deliveries tell of stands close together; what sweeps found, of which
+/// there may be thousands, stands far apart, so that both go on. Places are only ever given behind the one that began
+/// last: whatever comes without end, everything that waits comes to its turn.
+#[derive(Default)]
+struct Line {
+    /// The farthest place of a look that began.
+    begun: u64,
+    told: u64,
+    found: u64,
+}
+
+impl Line {
+    fn place(&mut self, is_told: bool) -> u64 {
+        let (last, apart) = match is_told {
+            true => (&mut self.told, 1),
+            false => (&mut self.found, SHARE),
+        };
+        *last = self.begun.max(*last) + apart;
+        *last
+    }
 }
 
 /// A look that is to be done.
@@ -41,9 +70,15 @@ pub(super) struct Waiting {
     pub(super) hints: Vec<(Hint, Time)>,
     /// Those deliveries.
     pub(super) hooks: Vec<HookId>,
+    /// Where it stands in the line.
+    place: u64,
+    /// A sweep found it, so the cursor waits for it. What deliveries tell of is in the store until its look is done.
+    found: bool,
     not_before: Option<Instant>,
     /// What it waits for is a delivery: the next one ends the wait.
     expects: bool,
+    /// How often it came to that.
+    waits: u32,
     tries: u32,
     /// The store has it as owed since then, so that nothing else waits for it.
     pub(super) owed: Option<Time>,
@@ -59,9 +94,21 @@ pub(super) enum Failed {
 }
 
 impl Looks {
-    /// To be looked at, if only since something changed there.
-    pub(super) fn want(&mut self, look: Look) -> &mut Waiting {
+    /// To be looked at, since something changed there; until it is, its repository's cursor stays.
+    pub(super) fn want(&mut self, look: Look) {
+        self.wait(look, false).found = true;
+    }
+
+    /// To be looked at, where it stands already or at its end of the line.
+    fn wait(&mut self, look: Look, is_told: bool) -> &mut Waiting {
+        let place = match self.waiting.get(&look) {
+            // Told of, it need not wait for what was found beside it.
+            Some(one) if is_told && one.hooks.is_empty() => one.place.min(self.line.place(true)),
+            Some(one) => one.place,
+            None => self.line.place(is_told),
+        };
         let one = self.waiting.entry(look).or_default();
+        one.place = place;
         // What failed so often is tried once, not as if it never had.
         if let Some((tries, since)) = self.parked.remove(&look) {
             one.tries = one.tries.max(tries);
@@ -72,12 +119,14 @@ impl Looks {
 
     /// To be looked at, since the store has it as owed.
     pub(super) fn want_owed(&mut self, look: Look, since: Time) {
-        self.want(look).owe(Some(since));
+        let one = self.wait(look, false);
+        one.found = true;
+        one.owe(Some(since));
     }
 
     /// The same, as a delivery says.
     pub(super) fn tell(&mut self, look: Look, (hint, at): (Hint, Time), hook: HookId) {
-        let one = self.want(look);
+        let one = self.wait(look, true);
         one.hints.push((hint, at));
         one.forget_oldest();
         one.hooks.push(hook);
@@ -94,8 +143,7 @@ impl Looks {
         }
     }
 
-    /// Takes out one that may begin; a repository has one at a time. What a delivery tells of comes before what a sweep
-    /// found, of which there may be thousands.
+    /// Takes out the first in the line that may begin; a repository has one at a time.
     pub(super) fn next_due(
         &mut self,
         busy: &HashSet<i64>,
@@ -104,8 +152,10 @@ impl Looks {
         let due = self.waiting.iter().filter(|((repository, _), one)| {
             !busy.contains(repository) && one.not_before.is_none_or(|at| at <= now)
         });
-        let (look, _) = due.min_by_key(|(look, one)| (one.hooks.is_empty(), **look))?;
+        let (look, one) =
+            due.min_by_key(|(look, one)| (one.place, one.hooks.is_empty(), **look))?;
         let look = *look;
+        self.line.begun = self.line.begun.max(one.place);
         self.waiting.remove_entry(&look)
     }
 
@@ -115,10 +165,10 @@ impl Looks {
         later.filter(|at| *at > now).min()
     }
 
-    /// Whether looks at a repository are still to be done of which nothing else knows; owed ones are not counted.
+    /// Whether looks at a repository are still to be done of which nothing else knows.
     pub(super) fn is_open(&self, repository: i64) -> bool {
         let mut waiting = self.waiting.iter();
-        waiting.any(|((of, _), one)| *of == repository && one.owed.is_none())
+        waiting.any(|((of, _), one)| *of == repository && one.is_only_here())
     }
 
     /// One that was taken out came to its end; whether what was owed is paid. It is not where something came meanwhile:
@@ -139,10 +189,21 @@ impl Looks {
         (again.expects, again.not_before) = (false, Some(until));
     }
 
-    /// One that was taken out waits for a delivery, until then. One that came meanwhile may be it.
-    pub(super) fn expect(&mut self, look: Look, one: Waiting, until: Instant) {
+    /// One that was taken out waits for a delivery, at least for `after` and longer each time. One that came meanwhile
+    /// may be it.
+    pub(super) fn expect(
+        &mut self,
+        look: Look,
+        mut one: Waiting,
+        after: Duration,
+        now: Instant,
+    ) -> Duration {
+        let own = Duration::from_secs(2_u64.saturating_pow(one.waits.min(8)));
+        one.waits += 1;
+        let wait = own.min(EXPECT_MOST).max(after);
         let again = self.put_back(look, one);
-        again.not_before = again.expects.then_some(until);
+        again.not_before = again.expects.then_some(now + wait);
+        wait
     }
 
     /// One that was taken out came to no end. What the store does not have as owed is never given up.
@@ -178,9 +239,16 @@ impl Looks {
 
     /// Before whatever came while it was taken out. Expects a delivery where none came.
     fn put_back(&mut self, look: Look, mut one: Waiting) -> &mut Waiting {
+        let place = match self.waiting.get(&look) {
+            Some(newer) => newer.place,
+            None => self.line.place(!one.hooks.is_empty()),
+        };
         let again = self.waiting.entry(look).or_default();
+        again.place = place;
+        again.found |= one.found;
         again.expects = again.hooks.is_empty();
         again.tries = again.tries.max(one.tries);
+        again.waits = again.waits.max(one.waits);
         again.owe(one.owed);
         one.hints.append(&mut again.hints);
         one.hooks.append(&mut again.hooks);
@@ -191,6 +259,11 @@ impl Looks {
 }
 
 impl Waiting {
+    /// Whether nothing else knows that it is to be looked at: neither a delivery nor what is owed.
+    pub(super) fn is_only_here(&self) -> bool {
+        self.found && self.owed.is_none()
+    }
+
     /// The oldest time that it is owed since counts.
     fn owe(&mut self, since: Option<Time>) {
         self.owed = self.owed.into_iter().chain(since).min();
@@ -267,6 +340,7 @@ mod tests {
     #[test]
     fn a_look_that_failed_and_is_owed_holds_its_repository_up_no_more_and_settles_its_deliveries() {
         let mut looks = Looks::default();
+        looks.want(LOOK);
         looks.tell(LOOK, hint(1), HookId(1));
         assert!(looks.is_open(LOOK.0));
         for _ in 1..LASTING_TRIES {
@@ -339,6 +413,90 @@ mod tests {
         assert_eq!(look, (LOOK.0, 700));
     }
 
+    /// Looks that begin one after the other, while somebody comments on #1 of each of these repositories all the time.
+    fn begun_in_a_flood(
+        looks: &mut Looks,
+        repositories: std::ops::Range<i64>,
+        count: i64,
+    ) -> Vec<Look> {
+        let (now, mut busy) = (Instant::now(), HashSet::new());
+        let mut under_way = std::collections::VecDeque::new();
+        let mut begun = Vec::new();
+        for id in 0..count {
+            for repository in repositories.clone() {
+                looks.tell((repository, 1), hint(id), HookId(id));
+            }
+            while under_way.len() < 8
+                && let Some((look, one)) = looks.next_due(&busy, now)
+            {
+                busy.insert(look.0);
+                under_way.push_back((look, one));
+                begun.push(look);
+            }
+            if let Some((look, one)) = under_way.pop_front() {
+                busy.remove(&look.0);
+                looks.done(look, &one);
+            }
+        }
+        begun
+    }
+
+    #[test]
+    fn whoever_comments_without_end_on_one_issue_holds_up_neither_deliveries_nor_what_a_sweep_found()
+     {
+        let mut looks = Looks::default();
+        looks.want((LOOK.0, 2));
+        looks.want_owed((LOOK.0, 3), Time(5));
+        looks.tell((LOOK.0, 4), hint(1), HookId(1));
+        let begun = begun_in_a_flood(&mut looks, LOOK.0..LOOK.0 + 1, 20);
+        let others: Vec<i64> = begun
+            .iter()
+            .map(|look| look.1)
+            .filter(|number| *number != 1)
+            .collect();
+        assert_eq!(others, [4, 2, 3], "{begun:?}");
+    }
+
+    #[test]
+    fn repositories_with_lower_ids_that_are_always_busy_hold_up_no_other() {
+        let mut looks = Looks::default();
+        looks.want((100, 2));
+        looks.tell((100, 4), hint(1), HookId(1));
+        let begun = begun_in_a_flood(&mut looks, 1..20, 400);
+        let others: Vec<&Look> = begun.iter().filter(|look| look.0 == 100).collect();
+        assert_eq!(others, [&(100, 4), &(100, 2)], "{begun:?}");
+    }
+
+    #[test]
+    fn what_failed_stands_behind_what_came_meanwhile() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        looks.tell((LOOK.0, 1), hint(1), HookId(1));
+        let (look, one) = looks.next_due(&HashSet::new(), now).unwrap();
+        looks.tell((LOOK.0, 2), hint(2), HookId(2));
+        looks.failed(look, one, &invalid(), now);
+        let numbers = [now, now + RETRY_MOST].map(|at| {
+            let far = at + RETRY_MOST;
+            looks.next_due(&HashSet::new(), far).unwrap().0.1
+        });
+        assert_eq!(numbers, [2, 1]);
+    }
+
+    #[test]
+    fn a_cursor_waits_for_what_a_sweep_found_and_not_for_what_deliveries_tell_without_end() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        looks.tell(LOOK, hint(1), HookId(1));
+        assert!(
+            !looks.is_open(LOOK.0),
+            "the delivery is in the store until its look is done"
+        );
+        looks.want(LOOK);
+        assert!(looks.is_open(LOOK.0));
+        let (look, one) = looks.next_due(&HashSet::new(), now).unwrap();
+        looks.tell(LOOK, hint(2), HookId(2));
+        looks.done(look, &one);
+        assert!(!looks.is_open(LOOK.0));
+    }
+
     #[test]
     fn a_forge_that_is_away_for_hours_parks_nothing() {
         let mut looks = Looks::default();
@@ -389,16 +547,29 @@ mod tests {
     #[test]
     fn what_waits_for_a_delivery_begins_with_it_and_not_before() {
         let (mut looks, now) = (Looks::default(), Instant::now());
-        let until = now + Duration::from_secs(10);
-        looks.expect(LOOK, Waiting::default(), until);
+        let after = Duration::from_secs(10);
+        assert_eq!(looks.expect(LOOK, Waiting::default(), after, now), after);
         assert!(looks.next_due(&HashSet::new(), now).is_none());
-        assert_eq!(looks.next_at(now), Some(until));
+        assert_eq!(looks.next_at(now), Some(now + after));
         looks.tell(LOOK, hint(1), HookId(1));
         let (look, one) = looks.next_due(&HashSet::new(), now).unwrap();
         // One that came meanwhile may be it.
         looks.tell(look, hint(2), HookId(2));
-        looks.expect(look, one, until);
+        looks.expect(look, one, after, now);
         assert!(looks.next_due(&HashSet::from([LOOK.0]), now).is_none());
         assert!(looks.next_due(&HashSet::new(), now).is_some());
+    }
+
+    #[test]
+    fn what_may_still_come_is_asked_for_less_and_less_often_but_not_earlier_than_it_may_come() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        looks.want(LOOK);
+        let far = now + 2 * RETRY_MOST;
+        let waits = [1, 1, 1, 20, 1, 1, 1, 90, 1].map(|after| {
+            let (look, one) = looks.next_due(&HashSet::new(), far).unwrap();
+            let after = Duration::from_secs(after);
+            looks.expect(look, one, after, now).as_secs()
+        });
+        assert_eq!(waits, [1, 2, 4, 20, 16, 30, 30, 90, 30]);
     }
 }

@@ -4,10 +4,11 @@ use super::AppError;
 use crate::config::{self, Origins, Server};
 use crate::domain::ident::{CommitId, RepoPath};
 use crate::domain::settings::Settings;
-use crate::git::Mirror;
+use crate::git::{self, Mirror};
+use crate::run::REPOSITORY_FILE_CAP;
 
-/// Largest repository file, and largest file read to recognise a build system.
-const CONFIG_CAP: u64 = 1 << 20;
+/// Largest file read to recognise a build system.
+const GUESS_CAP: u64 = 1 << 20;
 
 /// What governs work on one commit.
 pub struct Prepared {
@@ -37,9 +38,13 @@ pub(super) fn governing(
     let (mut settings, mut origins) = match place {
         None => (Settings::default(), Origins::default()),
         Some(place) => {
-            let bytes = mirror.file_at(commit, &RepoPath::from(place), CONFIG_CAP)?;
-            config::repository(place, bytes.unwrap_or_default())
-                .map_err(|mistakes| AppError::Config(Box::new(mistakes)))?
+            let read = match mirror.file_at(commit, &RepoPath::from(place), REPOSITORY_FILE_CAP) {
+                Ok(bytes) => config::repository(place, bytes.unwrap_or_default()),
+                // As broken as one that is read: nothing that is worked on waits for it to be mended.
+                Err(git::Error::Limit { .. }) => Err(config::too_large(place)),
+                Err(error) => return Err(error.into()),
+            };
+            read.map_err(|mistakes| AppError::Config(Box::new(mistakes)))?
         }
     };
     if !verify.is_empty() {
@@ -48,7 +53,7 @@ pub(super) fn governing(
     } else if settings.checks.is_empty() {
         let read = |path: &str| {
             let bytes = mirror
-                .file_at(commit, &RepoPath::from(path), CONFIG_CAP)
+                .file_at(commit, &RepoPath::from(path), GUESS_CAP)
                 .ok()??;
             String::from_utf8(bytes).ok()
         };

@@ -1,5 +1,7 @@
 //! The referee on pull requests of forges: one question after the other, told in one comment that is edited.
 
+mod waits;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +9,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::waits::Waits;
 use super::local::bench;
 use super::prepare::{Prepared, governing};
 use super::remote::remote;
 use super::served::Forges;
 use super::verify::{Refereed, Teller, referee};
-use crate::domain::ident::CommitId;
+use crate::domain::ident::{CommitId, Time};
 use crate::domain::report::{self, CheckReport, CheckState, Refereeing};
 use crate::domain::settings::ChecksFrom;
+use crate::domain::task::{Failure, RunResult};
 use crate::forge::{self, Conversation, Repository, Service};
-use crate::git::{Mirror, Remote, Want};
+use crate::git::{self, Mirror, Remote, Want};
 use crate::intake::{Verdict, show_verdict};
-use crate::run::{Halt, RunError};
+use crate::run::{self, Halt, RunError};
 use crate::store::{Begun, Clock, Question, Steps, Store};
 
 /// Times that a question is begun before it is given up.
@@ -31,7 +35,7 @@ const ENDED_EACH_TIME: &str =
 /// Longest wait without a look at what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// How long a question waits after trouble; others go on, since it may be that of one forge.
+/// How long a question waits after trouble of its own; others go on.
 const AFTER_TROUBLE_SECS: u64 = 20;
 
 /// Works on the referee's questions.
@@ -46,30 +50,50 @@ pub(super) struct Referee {
 type Place = (Arc<dyn Conversation>, Repository, Arc<dyn Service>);
 
 /// Why a question was not answered.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// Later it may be.
+    /// Something broke while it was judged. It may be the question's own fault, so it is tried only so often.
     Later(String),
-    /// The same once the forge answers, however long that takes.
-    Away(String),
+    /// The forge or this machine does not let it be judged now, which says nothing about it.
+    Waits {
+        /// What does not.
+        why: String,
+        /// Seconds that the forge asked to wait, where it said.
+        after_secs: Option<u64>,
+    },
     /// It cannot be; this is told.
     Never(String),
 }
 
+impl Trouble {
+    pub(super) fn waits(why: String) -> Self {
+        let after_secs = None;
+        Self::Waits { why, after_secs }
+    }
+}
+
 impl From<forge::Error> for Trouble {
     fn from(error: forge::Error) -> Self {
+        let why = error.to_string();
         match error {
-            forge::Error::Away { .. } => Self::Away(error.to_string()),
-            forge::Error::Retry { .. } | forge::Error::Unavailable { .. } => {
-                Self::Later(error.to_string())
-            }
-            other => Self::Never(other.to_string()),
+            forge::Error::Retry { after_secs, .. } => Self::Waits { why, after_secs },
+            forge::Error::Away { .. }
+            | forge::Error::Auth { .. }
+            | forge::Error::Unavailable { .. } => Self::waits(why),
+            forge::Error::NotPermitted { .. }
+            | forge::Error::Gone { .. }
+            | forge::Error::Conflict { .. }
+            | forge::Error::Invalid { .. } => Self::Never(why),
         }
     }
 }
 
 impl From<RunError> for Trouble {
     fn from(error: RunError) -> Self {
-        Self::Later(error.to_string())
+        match error {
+            RunError::Host(why) | RunError::Away(why) => Self::waits(why),
+            RunError::Lost | RunError::Broken(_) => Self::Later(error.to_string()),
+        }
     }
 }
 
@@ -77,6 +101,7 @@ impl Referee {
     /// Until `stop`; what is under way then is queued again.
     pub(super) async fn work(self, stop: CancellationToken) {
         let mut changes = self.store.changes();
+        let mut waits = Waits::default();
         if let Err(why) = self.store.requeue_verdicts().await {
             tracing::error!(%why, "the referee cannot read its queue");
         }
@@ -90,71 +115,98 @@ impl Referee {
                 }
             };
             let Some(begun) = begun else {
+                let look_in = waits.next_in(self.clock.now()).min(LOOK_EVERY);
                 tokio::select! {
                     () = stop.cancelled() => {}
                     _ = changes.changed() => {}
                     // One that nobody asked for may have waited for its hour.
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = tokio::time::sleep(look_in) => {}
                 }
                 continue;
             };
             let (halt, halted) = watch::channel(None);
-            let judging = self.one(&begun, halted);
-            tokio::pin!(judging);
             let done = tokio::select! {
-                done = &mut judging => done,
+                done = self.one(&begun, &mut waits, halted) => done,
                 () = stop.cancelled() => {
                     halt.send_replace(Some(Halt::Stop));
                     Err(Trouble::Later("the server was stopped".to_owned()))
                 }
             };
-            self.ended(&begun, done, &stop).await;
+            match done {
+                Ok(()) => waits.forget(&begun.question),
+                Err(trouble) => self.not_answered(&begun, trouble, &mut waits, &stop).await,
+            }
         }
     }
 
-    async fn ended(&self, begun: &Begun, done: Result<(), Trouble>, stop: &CancellationToken) {
-        let question = &begun.question;
-        let is_away = matches!(done, Err(Trouble::Away(_)));
-        let counts = !stop.is_cancelled() && !is_away;
-        let why = match done {
-            Ok(()) => return,
-            Err(Trouble::Later(why) | Trouble::Away(why))
-                if begun.attempts < MOST_ATTEMPTS || !counts =>
-            {
-                tracing::warn!(pull = question.pull, %why, "the referee tries again");
-                // The next start of a server that was stopped goes on at once.
-                let at = match stop.is_cancelled() {
-                    true => self.clock.now(),
-                    false => self.clock.now().plus_secs(AFTER_TROUBLE_SECS),
-                };
-                let back = self.store.hand_back_verdict(question, at, counts);
-                if let Err(why) = back.await {
-                    tracing::error!(%why, "a question was not handed back");
-                }
-                return;
+    /// Hands a question back, or gives it up and tells so. What cannot be told now is handed back as well: nobody
+    /// would ever hear of it.
+    async fn not_answered(
+        &self,
+        begun: &Begun,
+        trouble: Trouble,
+        waits: &mut Waits,
+        stop: &CancellationToken,
+    ) {
+        let (question, now) = (&begun.question, self.clock.now());
+        let why = match trouble {
+            // The next start goes on at once.
+            Trouble::Later(why) | Trouble::Waits { why, .. } if stop.is_cancelled() => {
+                return self.hand_back(question, now, false, &why).await;
             }
-            Err(Trouble::Later(why) | Trouble::Away(why) | Trouble::Never(why)) => why,
+            Trouble::Later(why) if begun.attempts < MOST_ATTEMPTS => {
+                let at = waits.until(question, now.plus_secs(AFTER_TROUBLE_SECS), now);
+                return self.hand_back(question, at, true, &why).await;
+            }
+            Trouble::Waits { why, after_secs } if !waits.is_over(question, now) => {
+                let at = waits.again(question, after_secs, now);
+                return self.hand_back(question, at, false, &why).await;
+            }
+            Trouble::Later(why) | Trouble::Waits { why, .. } | Trouble::Never(why) => why,
         };
         tracing::warn!(pull = question.pull, %why, "the referee gives up");
-        if let Some((conversation, _, _)) = self.place(question) {
-            let how = Refereeing::Broken { why: &why };
-            let shown = self.show(question, (None, None), conversation.as_ref(), how);
-            if let Err(error) = shown.await {
-                tracing::warn!(pull = question.pull, %error, "it could not be told");
+        match self.give_up(question, &why).await {
+            Err(Trouble::Waits { why, after_secs }) => {
+                let at = waits.again(question, after_secs, now);
+                return self.hand_back(question, at, false, &why).await;
             }
-            let check = check(&question.head, CheckState::Neutral, "could not be judged");
-            let _ = conversation.set_check(&check, None).await;
+            Err(Trouble::Later(why) | Trouble::Never(why)) => {
+                tracing::warn!(pull = question.pull, %why, "it cannot be told");
+            }
+            Ok(()) => {}
         }
+        waits.forget(question);
         let outcome = format!("not judged: {why}");
         if let Err(why) = self.store.answer_verdict(question, &outcome).await {
             tracing::error!(%why, "an answer was not kept");
         }
     }
 
-    /// Judges one, and tells it.
+    async fn hand_back(&self, question: &Question, at: Time, counts: bool, why: &str) {
+        tracing::warn!(pull = question.pull, why, "the referee tries again");
+        let back = self.store.hand_back_verdict(question, at, counts);
+        if let Err(why) = back.await {
+            tracing::error!(%why, "a question was not handed back");
+        }
+    }
+
+    /// Tells that a question is not judged.
+    async fn give_up(&self, question: &Question, why: &str) -> Result<(), Trouble> {
+        let Some((conversation, _, _)) = self.place(question) else {
+            return Ok(());
+        };
+        let how = Refereeing::Broken { why };
+        self.show(question, (None, None), conversation.as_ref(), how)
+            .await?;
+        let check = check(&question.head, CheckState::Neutral, "could not be judged");
+        Ok(conversation.set_check(&check, None).await?)
+    }
+
+    /// Judges one, and tells it. What could not be told the last time is not judged again.
     async fn one(
         &self,
         begun: &Begun,
+        waits: &mut Waits,
         halted: watch::Receiver<Option<Halt>>,
     ) -> Result<(), Trouble> {
         let question = &begun.question;
@@ -163,11 +215,49 @@ impl Referee {
             return Err(Trouble::Never(ENDED_EACH_TIME.to_owned()));
         }
         if let Some(why) = self.forges.unreached(&question.repository.forge) {
-            return Err(Trouble::Away(why));
+            return Err(Trouble::waits(why));
         }
-        let (conversation, repository, service) = self
+        let place = self
             .place(question)
             .ok_or_else(|| Trouble::Never("the repository is not served any more".to_owned()))?;
+        let now = self.clock.now();
+        let judged = match waits.judged(question, now).take() {
+            Some(judged) => judged,
+            None => self.judge(question, &place, halted).await?,
+        };
+        // Told first: a kill between the two tells it once more, in the same comment.
+        let judged = waits.judged(question, now).insert(judged);
+        self.tell(question, judged, place.0.as_ref()).await?;
+        let line = report::verdict_line(&judged.result, judged.failure.as_ref());
+        let answered = self.store.answer_verdict(question, &line).await;
+        answered.map_err(RunError::from)?;
+        Ok(())
+    }
+
+    /// Shows what was seen, as a comment and as checks.
+    async fn tell(
+        &self,
+        question: &Question,
+        judged: &Judged,
+        conversation: &dyn Conversation,
+    ) -> Result<(), Trouble> {
+        let (result, failure) = (&judged.result, judged.failure.as_ref());
+        let how = Refereeing::Judged { result, failure };
+        let beside = (Some(&judged.newest), judged.file.as_deref());
+        self.show(question, beside, conversation, how).await?;
+        for check in report::verdict_checks(result, failure) {
+            conversation.set_check(&check, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the checks, for as long as they take.
+    async fn judge(
+        &self,
+        question: &Question,
+        (conversation, repository, service): &Place,
+        halted: watch::Receiver<Option<Halt>>,
+    ) -> Result<Judged, Trouble> {
         let since = self.clock.now();
         let how = Refereeing::Running { since };
         self.show(question, (None, None), conversation.as_ref(), how)
@@ -178,13 +268,28 @@ impl Referee {
         let mirror = self
             .forges
             .mirror_of(&question.repository.forge, repository.id);
-        let mirror = mirror.map_err(|why| Trouble::Later(why.to_string()))?;
-        let remote = remote(service.as_ref(), &repository).await?;
+        let mirror = mirror.map_err(RunError::from)?;
+        let remote = remote(service.as_ref(), repository).await?;
         let Fetched {
             rules,
             base,
             newest,
-        } = self.fetch(question, &repository, &mirror, remote).await?;
+        } = self.fetch(question, repository, &mirror, remote).await?;
+        let scratch = self.scratch(question);
+        let machine = &self.forges.machine;
+        let bench = bench(
+            &machine.sandbox,
+            (&machine.store, &machine.steps),
+            mirror.clone(),
+            self.forges.toolchains(),
+            scratch.clone(),
+            &machine.env,
+        );
+        // Also where nothing else can be judged: this may be the pull request that adds the file, or mends it.
+        let repository_file = run::repository_file(&bench, (&base, &question.head)).await?;
+        if let Some(check) = report::config_check(repository_file.as_ref(), &question.head) {
+            conversation.set_check(&check, None).await?;
+        }
         let prepared = self.rules(&mirror, &rules).await?;
         if prepared.settings.checks_from == ChecksFrom::Nowhere {
             return Err(Trouble::Never(
@@ -193,18 +298,8 @@ impl Referee {
                     .to_owned(),
             ));
         }
-        let machine = &self.forges.machine;
         let facts = machine.sandbox.probe().await;
-        let facts = facts.map_err(|why| Trouble::Later(why.to_string()))?;
-        let scratch = self.scratch(question);
-        let bench = bench(
-            &machine.sandbox,
-            (&machine.store, &machine.steps),
-            mirror,
-            self.forges.toolchains(),
-            scratch.clone(),
-            &machine.env,
-        );
+        let facts = facts.map_err(RunError::from)?;
         let teller = Teller {
             told: self.told.clone(),
         };
@@ -217,23 +312,12 @@ impl Referee {
         let Refereed {
             result, failure, ..
         } = judged?;
-        let failure = failure.as_ref();
-        let line = report::verdict_line(&result, failure);
-        // Told first: a kill between the two tells it once more, in the same comment.
-        let how = Refereeing::Judged {
-            result: &result,
+        Ok(Judged {
+            result,
             failure,
-        };
-        let file = prepared.settings.file.as_deref();
-        let beside = (Some(&newest), file);
-        self.show(question, beside, conversation.as_ref(), how)
-            .await?;
-        for check in report::verdict_checks(&result, failure) {
-            conversation.set_check(&check, None).await?;
-        }
-        let answered = self.store.answer_verdict(question, &line).await;
-        answered.map_err(|why| Trouble::Later(why.to_string()))?;
-        Ok(())
+            newest,
+            file: prepared.settings.file,
+        })
     }
 
     /// What is judged against; the head is in the mirror then.
@@ -266,6 +350,7 @@ impl Referee {
         let read = tokio::task::spawn_blocking(move || {
             governing(&mirror, &commit, &[], (&server, &origins)).map_err(|error| match error {
                 super::AppError::Config(mistakes) => Trouble::Never(mistakes.to_string()),
+                super::AppError::Host(why) => Trouble::waits(why.to_string()),
                 other => Trouble::Later(other.to_string()),
             })
         });
@@ -301,6 +386,16 @@ impl Referee {
     }
 }
 
+/// What was seen of a question, and is to be told.
+struct Judged {
+    result: RunResult,
+    failure: Option<Failure>,
+    /// Head of the pull request then.
+    newest: CommitId,
+    /// The file of rules.
+    file: Option<String>,
+}
+
 /// What a head is judged against.
 pub(super) struct Fetched {
     /// Whose rules hold.
@@ -331,7 +426,10 @@ pub(super) fn fetch_pull(
         return Err(Trouble::Never(what.to_owned()));
     }
     let base = mirror.merge_base(base, head);
-    let base = base.map_err(|why| Trouble::Never(why.to_string()))?;
+    let base = base.map_err(|error| match error {
+        git::Error::Disk { .. } => Trouble::waits(error.to_string()),
+        other => Trouble::Never(other.to_string()),
+    })?;
     Ok(Fetched {
         rules: rules.clone(),
         base,
@@ -345,5 +443,46 @@ pub(super) fn check(head: &CommitId, state: CheckState, title: &str) -> CheckRep
         sha: head.clone(),
         state,
         title: title.to_owned(),
+        marks: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_forge_or_this_machine_refuses_for_now_waits_and_what_breaks_is_counted() {
+        let why = || "why".to_owned();
+        let waits = [
+            forge::Error::Retry {
+                after_secs: Some(60),
+                why: why(),
+            },
+            forge::Error::Retry {
+                after_secs: None,
+                why: why(),
+            },
+            forge::Error::Auth { why: why() },
+            forge::Error::Away {
+                what: why(),
+                why: why(),
+            },
+            forge::Error::Unavailable {
+                what: why(),
+                why: why(),
+            },
+        ];
+        let asked = waits.map(|error| match Trouble::from(error) {
+            Trouble::Waits { after_secs, .. } => after_secs,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(asked, [Some(60), None, None, None, None]);
+        let host = Trouble::from(RunError::Host(why()));
+        assert_eq!(host, Trouble::waits(why()));
+        let broken = Trouble::from(RunError::Broken(why()));
+        assert_eq!(broken, Trouble::Later(why()));
+        let gone = Trouble::from(forge::Error::Gone { what: why() });
+        assert!(matches!(gone, Trouble::Never(_)));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::local::{mirror, toolchains};
 use super::prepare::{Prepared, governing};
-use super::{App, AppError, News, Said, visible};
+use super::{App, AppError, IssueAt, News, Said, visible};
 use crate::agent::Program;
 use crate::domain::brief::{self, BriefError, Survey};
 use crate::domain::gates::globs::Globs;
@@ -24,6 +24,8 @@ use crate::worker::{Worker, WorkerError};
 pub struct RunOrder {
     /// Text of the issue.
     pub issue: String,
+    /// The issue on its forge, where it is on one.
+    pub at: Option<IssueAt>,
     /// Where it was read, for people and for finding earlier tasks of it.
     pub source: String,
     /// A path in the repository.
@@ -78,7 +80,14 @@ impl App {
         }
         let survey = &repository.survey;
         let mut base = (survey.head.clone(), survey.branch.clone());
-        let mut prepared = self.prepare(&repository, &base.0, &order.verify)?;
+        // What is published is governed by what is there, as on a server: no file that was never pushed counts.
+        let published = order.at.as_ref().filter(|at| at.publish);
+        let rules = match published {
+            Some(at) => Some(self.rules(at, &repository, say).await?),
+            None => None,
+        };
+        let governs = rules.as_ref().unwrap_or(&base.0);
+        let mut prepared = self.prepare(&repository, governs, &order.verify)?;
         let named = prepared.settings.task.base.clone();
         if !named.is_empty() {
             let head = repository.user.branch_head(&named)?.ok_or_else(|| {
@@ -92,7 +101,15 @@ impl App {
                 head.short()
             ));
             base = (head, Some(named));
-            prepared = self.prepare(&repository, &base.0, &order.verify)?;
+            if rules.is_none() {
+                prepared = self.prepare(&repository, &base.0, &order.verify)?;
+            }
+        }
+        let mut publish = None;
+        if let (Some(at), Some(rules)) = (published, rules) {
+            let into = &prepared.settings.task.base;
+            publish = Some(self.target(at, &repository, rules, into, &base.0).await?);
+            prepared.files = repository.mirror.list_files(&base.0)?;
         }
         for line in &prepared.told {
             say(line);
@@ -107,7 +124,11 @@ impl App {
         if let AgentSpec::Command { argv } = &order.agent {
             visible::program(argv, &chains, &prepared, &self.env)?;
         }
-        let new = self.new_task(&repository, base, prepared, &order)?;
+        let mut new = self.new_task(&repository, base, prepared, &order)?;
+        new.issue.publish = publish;
+        if let Some(at) = &order.at {
+            new.brief = at.with_comments(new.brief, &new.settings, say).await?;
+        }
         for warning in brief::warnings(&new.brief, new.survey) {
             // It quotes the issue.
             say(&format!(
@@ -216,6 +237,7 @@ impl App {
                 number: 0,
                 source: order.source.clone(),
                 out: order.out.as_ref().map(|out| out.display().to_string()),
+                publish: None,
             },
             requester: self.user(),
             requester_address: None,

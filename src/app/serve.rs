@@ -294,6 +294,7 @@ impl App {
             sandbox: Arc::clone(&self.sandbox),
             steps: Arc::clone(&self.steps),
             extra_toolchains: self.server.sandbox.toolchains.clone(),
+            ci_exposure: self.server.policy.ci_exposure,
             told: self.told.clone(),
         }
     }

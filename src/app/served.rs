@@ -12,7 +12,7 @@ use super::local::{LocalRefs, Machine, MirrorAt, bench};
 use super::out_of_reach::NoRefs;
 use super::remote::{RemoteRefs, remote};
 use crate::agent::Agent;
-use crate::config::{CiExposure, Origins, Server};
+use crate::config::{Origins, Server};
 use crate::domain::exposure;
 use crate::domain::ident::{CommitId, RepoPath, TaskId};
 use crate::domain::owners::{self, Owners};
@@ -242,13 +242,8 @@ impl World for Forges {
             &self.machine.env,
         );
         let author = self.connected.get(&task.issue.forge);
-        let asks = self.server.policy.ci_exposure == CiExposure::Ask;
-        let exposures_allowed = match RepositoryKey::of(task).filter(|_| asks) {
-            Some(key) => Some(self.machine.store.allowed_exposures(&key).await?),
-            None => None,
-        };
         Ok(Bench {
-            exposures_allowed,
+            exposures_allowed: self.machine.exposures_allowed(task).await?,
             by_hand: exposure::WORKFLOW_FOLDERS,
             author: author.map_or_else(Author::local, Connected::author),
             ..bench

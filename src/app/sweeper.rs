@@ -7,13 +7,14 @@ use std::sync::PoisonError;
 use tokio::sync::mpsc;
 
 use super::looker::Looker;
+use crate::domain::decide::{Decision, decide};
 use crate::domain::event::Event;
 use crate::domain::ident::Time;
 use crate::domain::policy::Right;
-use crate::domain::task::{Stage, Task};
+use crate::domain::task::Task;
 use crate::forge::{self, Repository, Service, is_named};
 use crate::intake::{Served, Trouble};
-use crate::store::{Arrival, RepositoryKey, TaskFilter};
+use crate::store::{Arrival, TaskFilter};
 
 /// How far behind its cursor a sweep reads: the forge's clock is not ours.
 const OVERLAP_SECS: u64 = 300;
@@ -34,9 +35,14 @@ pub(super) enum Found {
 }
 
 impl Looker {
-    /// Everything that changed since the last sweep, and everything that was left undone. A dropped sweep loses
-    /// nothing: cursors move only past what was handed on.
-    pub(super) async fn sweep(&self, finds: &mpsc::Sender<Found>) -> Result<(), Trouble> {
+    /// Everything that changed since the last sweep, and everything that was left undone. `swept`: when the last sweep
+    /// of a repository began whose looks are not all done. A dropped sweep loses nothing: cursors move only past what
+    /// was handed on and looked at.
+    pub(super) async fn sweep(
+        &self,
+        finds: &mpsc::Sender<Found>,
+        swept: &BTreeMap<i64, Time>,
+    ) -> Result<(), Trouble> {
         let listed = self.refresh().await;
         if listed.is_ok() {
             // Nobody hears it where the looker ended; so does this task then.
@@ -46,7 +52,7 @@ impl Looker {
                 served.values().cloned().collect()
             };
             for one in served {
-                match self.sweep_one(&one).await {
+                match self.sweep_one(&one, swept.get(&one.key.id).copied()).await {
                     Ok(found) => drop(finds.send(found).await),
                     // Its cursor stays; the others are not to wait for it.
                     Err(why) => {
@@ -63,11 +69,11 @@ impl Looker {
         Ok(())
     }
 
-    async fn sweep_one(&self, one: &Served) -> Result<Found, Trouble> {
+    async fn sweep_one(&self, one: &Served, swept: Option<Time>) -> Result<Found, Trouble> {
         let begun = self.clock.now();
         let owed = self.store.owed_looks(&one.key).await?;
         let mut numbers = self.store.unsettled(&one.key).await?;
-        let since = one.read.looked_until.minus_secs(OVERLAP_SECS);
+        let since = since(one.read.looked_until, swept);
         let conversation = self.intake.service().conversation(&one.repository);
         let changed = conversation.changed(since).await?;
         numbers.extend(changed.iter().map(|one| one.number));
@@ -109,10 +115,7 @@ impl Looker {
         }
         let mut served = BTreeMap::new();
         for repository in found.into_values() {
-            let key = RepositoryKey {
-                forge: self.name.clone(),
-                id: repository.id,
-            };
+            let key = self.key(repository.id);
             let read = self.store.see_repository(&key, &repository.name).await?;
             self.forges.keep(&self.name, &repository);
             if !repository.archived {
@@ -148,10 +151,6 @@ impl Looker {
         task: &Task,
         found: &BTreeMap<i64, Repository>,
     ) -> Result<(), Trouble> {
-        // Told once; a person's branch is theirs, and of what nobody saw nothing is told.
-        if task.unshown || matches!(task.stage, Stage::Failed { .. } | Stage::TakenOver { .. }) {
-            return Ok(());
-        }
         let name = &task.issue.repository;
         let repository = task.issue.repository_id.and_then(|id| found.get(&id));
         let why = match repository {
@@ -179,6 +178,10 @@ impl Looker {
             Some(_) => return Ok(()),
         };
         let event = Box::new(Event::OutOfReach { why });
+        // Whom it does not matter to would be told again by every sweep.
+        if let Decision::Stale = decide(task, &event, self.clock.now()) {
+            return Ok(());
+        }
         let arrival = Arrival::Event {
             task: task.id,
             event,
@@ -186,6 +189,13 @@ impl Looker {
         self.store.deliver(arrival, None).await?;
         Ok(())
     }
+}
+
+/// From when on a repository is read: everything before is looked at, or handed on by a sweep that began later than that
+/// and is not forgotten. From the cursor, each sweep of a long backlog would hand all of it on once more.
+fn since(cursor: Time, swept: Option<Time>) -> Time {
+    let read = swept.map_or(cursor, |swept| swept.max(cursor));
+    read.minus_secs(OVERLAP_SECS)
 }
 
 /// A repository of which only this is known; its adapter finds it by the id.
@@ -200,5 +210,22 @@ fn by_id(id: i64, name: &str) -> Repository {
         clone_url: String::new(),
         page: String::new(),
         ours: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_hands_on_no_more_what_an_earlier_one_did_whose_looks_are_not_all_done() {
+        let cursor = Time(1_000_000_000);
+        let overlap = Time(OVERLAP_SECS.cast_signed() * 1000);
+        let before = |at: Time| Time(at.0 - overlap.0);
+        assert_eq!(since(cursor, None), before(cursor));
+        let later = cursor.plus_secs(600);
+        assert_eq!(since(cursor, Some(later)), before(later));
+        // Its looks are done meanwhile, and the cursor went on.
+        assert_eq!(since(later, Some(cursor)), before(later));
     }
 }

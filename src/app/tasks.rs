@@ -167,6 +167,10 @@ impl App {
         self.take_over(&worker).await?;
         let task = self.task(id).await?;
         if task.outstanding().is_none() && !self.has_due(id).await? {
+            // Whoever tells of it publishes it.
+            if task.to_publish().is_some() {
+                return Ok(Changed::Here(Box::new(task)));
+            }
             drop(worker);
             let by = self.user();
             return self.act(id, Event::Resumed { by }, command).await;
@@ -195,11 +199,12 @@ impl App {
             live: true,
             repository: None,
         };
-        // Interrupted by a person.
+        // Interrupted by a person, or before the result was where it was wanted.
         let records = self.store.tasks(&live).await?;
-        let queued = records.iter().map(|record| &record.task);
-        let queued = queued.filter(|task| task.word() == "queued");
-        found.extend(queued.map(|task| task.id));
+        let waiting = records.iter().map(|record| &record.task);
+        let waiting =
+            waiting.filter(|task| task.word() == "queued" || task.unpublished().is_some());
+        found.extend(waiting.map(|task| task.id));
         found.sort_unstable();
         found.dedup();
         Ok(found)

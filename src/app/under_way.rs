@@ -30,6 +30,12 @@ impl UnderWay {
         &self.busy
     }
 
+    /// Whether one at this repository is under way of which nothing else knows.
+    pub(super) fn is_open(&self, repository: i64) -> bool {
+        let mut looks = self.looks.values();
+        looks.any(|((of, _), one)| *of == repository && one.is_only_here())
+    }
+
     /// Begins one.
     pub(super) fn begin(
         &mut self,

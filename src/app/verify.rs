@@ -141,6 +141,7 @@ pub(super) async fn referee(
     halted: watch::Receiver<Option<Halt>>,
 ) -> Result<Refereed, RunError> {
     let judged = run::judge_commits(bench, settings, (&base, &head), watch, halted).await?;
+    let repository_file = run::repository_file(bench, (&base, &head)).await?;
     let mut result = RunResult {
         head,
         base,
@@ -150,6 +151,7 @@ pub(super) async fn referee(
         claims: Claims::default(),
         exposure: None,
         by_hand: None,
+        repository_file,
         droppings: Vec::new(),
         facts: RunFacts {
             workspace: facts.method.name().to_owned(),

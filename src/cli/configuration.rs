@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Context;
 use super::ending::Ending;
-use crate::app::{self, AppError, Said};
+use crate::app::{AppError, Said};
 use crate::config;
 use crate::domain::report::SCHEMA_VERSION;
 
@@ -44,7 +44,7 @@ pub(super) async fn config(context: &Context, command: ConfigCommand) -> Result<
             Ok(Ending::both(0, &schema, object))
         }
         ConfigCommand::Check { repo, file } => {
-            app::server_settings(&context.env, context.config.as_deref())?;
+            context.settings()?;
             let checked = match file {
                 Some(path) => {
                     let bytes = std::fs::read(&path).map_err(|why| {
@@ -78,7 +78,7 @@ pub(super) async fn config(context: &Context, command: ConfigCommand) -> Result<
             origin,
             ..
         } => {
-            let (server, origins) = app::server_settings(&context.env, context.config.as_deref())?;
+            let (server, origins) = context.settings()?;
             Ok(Ending::text(
                 0,
                 &config::show_server(&server, &origins, origin),

@@ -3,6 +3,7 @@
 mod configuration;
 mod doctor;
 mod ending;
+mod log;
 mod prompt;
 mod run;
 mod screen;
@@ -17,9 +18,10 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::app::{App, AppError, News, Said};
-use crate::config::{self, Env};
+use crate::app::{self, App, AppError, News, Said};
+use crate::config::{self, Env, Origins, Server};
 use ending::{Ending, exit};
+use log::Log;
 use screen::Screen;
 
 /// A labelled issue becomes a pull request with evidence, for a human to merge.
@@ -105,9 +107,19 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) async fn open(&self) -> Result<App, AppError> {
+        self.open_with(self.settings()?).await
+    }
+
+    /// With what [`settings`](Self::settings) gave.
+    pub(crate) async fn open_with(&self, settings: (Server, Origins)) -> Result<App, AppError> {
         let screen = Arc::clone(&self.screen);
         let told = Arc::new(move |_, said: News<'_>| screen.hear(said));
-        App::open(self.env.clone(), self.config.as_deref(), told).await
+        App::open(self.env.clone(), settings, told).await
+    }
+
+    /// The server file and the variables over it.
+    pub(crate) fn settings(&self) -> Result<(Server, Origins), AppError> {
+        app::server_settings(&self.env, self.config.as_deref())
     }
 
     /// Says something to a person.
@@ -155,8 +167,11 @@ pub fn main() -> i32 {
         line: line.join(" "),
         env,
     };
-    let serving = matches!(cli.command, Command::Serve);
-    start_log(&context, cli.global.verbose.max(u8::from(serving)));
+    let verbose = cli.global.verbose;
+    // What a server logs, its file says, which it reads first.
+    if !matches!(cli.command, Command::Serve) {
+        Log::of_command(verbose).start(context.colour);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -171,7 +186,7 @@ pub fn main() -> i32 {
             );
         }
     };
-    let done = runtime.block_on(dispatch(&context, cli.command));
+    let done = runtime.block_on(dispatch(&context, cli.command, verbose));
     // A blocked read of a terminal must not keep the process.
     runtime.shutdown_background();
     context.screen.finish();
@@ -185,12 +200,12 @@ fn talk_every(env: &Env) -> Duration {
     Duration::from_secs(secs.filter(|secs| *secs > 0).unwrap_or(60))
 }
 
-async fn dispatch(context: &Context, command: Command) -> Result<Ending, AppError> {
+async fn dispatch(context: &Context, command: Command, verbose: u8) -> Result<Ending, AppError> {
     match command {
         Command::Demo(args) => run::demo(context, args).await,
         Command::Run(args) => run::run(context, args).await,
         Command::Verify(args) => verify::verify(context, args).await,
-        Command::Serve => serve::serve(context).await,
+        Command::Serve => serve::serve(context, verbose).await,
         Command::Setup(args) => setup::setup(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, &args).await,
         Command::Tasks(command) => tasks::tasks(context, command).await,
@@ -217,24 +232,4 @@ async fn dispatch(context: &Context, command: Command) -> Result<Ending, AppErro
             Ok(Ending::both(0, &format!("prentice {version}"), object))
         }
     }
-}
-
-/// Logs go to standard error; text for people, JSON for machines.
-fn start_log(context: &Context, verbose: u8) {
-    use std::io::IsTerminal as _;
-    use tracing_subscriber::EnvFilter;
-    let asked = context.env.get("PRENTICE_LOG").cloned();
-    let level = asked.unwrap_or_else(|| {
-        ["error", "prentice=info", "prentice=debug"][usize::from(verbose.min(2))].to_owned()
-    });
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("error"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    // A second start in one process (tests) keeps the first.
-    let _ = if std::io::stderr().is_terminal() {
-        builder.with_ansi(context.colour).try_init()
-    } else {
-        builder.json().try_init()
-    };
 }

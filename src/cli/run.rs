@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::Context;
 use super::ending::{Ending, code_of};
 use crate::app::{App, AppError, RunOrder, Said, agent_words, demo, is_address};
@@ -29,7 +31,8 @@ pub(super) struct RunArgs {
     /// Folder for the report, in place of the data folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Show the result on the forge of the issue too: its branch and a draft pull request with the evidence
+    /// Show the result on the forge of the issue too: its branch and a draft pull request with the evidence. The default
+    /// branch there governs, and has to have the base. After a yes that is asked for, `tasks approve` publishes
     #[arg(long)]
     publish: bool,
 }
@@ -70,30 +73,26 @@ async fn work(
     words: Vec<String>,
     read: Option<(String, String)>,
 ) -> Result<Ending, AppError> {
-    let (issue, source) = match read {
-        Some(read) => read,
-        None => (app.issue_at(&args.issue).await?, args.issue.clone()),
+    let (issue, source, at) = match read {
+        Some((text, source)) => (text, source, None),
+        None => {
+            let at = app.issue_at(&args.issue, args.publish).await?;
+            (at.text(), args.issue.clone(), Some(at))
+        }
     };
-    if args.publish {
-        app.can_publish(&args.issue).await?;
-    }
     let out = args.out.as_deref().map(std::path::absolute).transpose();
     let order = RunOrder {
         issue,
+        at,
         source,
-        repository: args.repo.clone(),
+        repository: args.repo,
         agent: AgentSpec::Command { argv: words },
         verify: args.verify,
         out: out.map_err(|why| AppError::Usage(Said::plain(why.to_string())))?,
         command: context.line.clone(),
     };
     let task = app.run(order, &context.say()).await?;
-    let mut ending = at_rest(app, &task);
-    if args.publish && matches!(task.stage, Stage::InReview { .. }) {
-        let page = app.publish_run(&args.issue, &args.repo, &task).await?;
-        ending.add_line("pull", &page);
-    }
-    Ok(ending)
+    published(app, &task).await
 }
 
 pub(super) async fn demo(context: &Context, args: DemoArgs) -> Result<Ending, AppError> {
@@ -113,6 +112,17 @@ pub(super) async fn demo(context: &Context, args: DemoArgs) -> Result<Ending, Ap
     });
     app.close().await;
     ending
+}
+
+/// As [`at_rest`], once its result is also where the run was asked to publish it.
+pub(super) async fn published(app: &App, task: &Task) -> Result<Ending, AppError> {
+    let page = app.publish(task).await?;
+    let mut ending = at_rest(app, task);
+    if let Some(page) = page {
+        ending.add_line("pull", &page);
+        ending = ending.with_field("pull", json!(page));
+    }
+    Ok(ending)
 }
 
 /// What is printed of a task that came to rest.

@@ -4,11 +4,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::ending::Ending;
+use super::log::Log;
 use crate::app::{AppError, signalled};
 
 /// Serves until a signal; the first lets what is quick end, the second ends at once.
-pub(super) async fn serve(context: &Context) -> Result<Ending, AppError> {
-    let app = context.open().await?;
+pub(super) async fn serve(context: &Context, verbose: u8) -> Result<Ending, AppError> {
+    let settings = context.settings()?;
+    Log::of_server(&settings.0, verbose).start(context.colour);
+    let app = context.open_with(settings).await?;
     let stop = CancellationToken::new();
     let (stopping, say) = (stop.clone(), context.say());
     let guard = tokio::spawn(async move {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Context;
 use super::ending::Ending;
-use super::run::at_rest;
+use super::run::{at_rest, published};
 use crate::app::{App, AppError, Changed};
 use crate::domain::event::Event;
 use crate::domain::ident::TaskId;
@@ -81,7 +81,7 @@ pub(super) enum TasksCommand {
         /// The task, as T-1
         id: TaskId,
     },
-    /// Go on with what was interrupted; without a task, with all of them
+    /// Go on with what was interrupted, or is still to be published; without a task, with all of them
     Resume {
         /// The task, as T-1
         id: Option<TaskId>,
@@ -129,7 +129,7 @@ async fn perform(context: &Context, app: &App, command: TasksCommand) -> Result<
         TasksCommand::Stop { id } => act(app, id, typed("stop", "")?, line).await,
         TasksCommand::Resume { id: Some(id) } => {
             let changed = app.resume(id, line).await?;
-            Ok(changed_ending(app, &changed))
+            changed_ending(app, &changed).await
         }
         TasksCommand::Resume { id: None } => resume_all(context, app).await,
     }
@@ -146,9 +146,12 @@ async fn resume_all(context: &Context, app: &App) -> Result<Ending, AppError> {
     let (mut last, mut trouble, mut worst) = (None, None, 0);
     for id in app.resumable(&context.line).await? {
         context.say()(&format!("resuming {id}"));
-        match app.resume(id, &context.line).await {
-            Ok(changed) => {
-                let ending = changed_ending(app, &changed);
+        let resumed = match app.resume(id, &context.line).await {
+            Ok(changed) => changed_ending(app, &changed).await,
+            Err(error) => Err(error),
+        };
+        match resumed {
+            Ok(ending) => {
                 worst = worst.max(ending.code());
                 last = Some(ending);
             }
@@ -170,13 +173,13 @@ async fn resume_all(context: &Context, app: &App) -> Result<Ending, AppError> {
 
 async fn act(app: &App, id: TaskId, event: Event, line: &str) -> Result<Ending, AppError> {
     let changed = app.act(id, event, line).await?;
-    Ok(changed_ending(app, &changed))
+    changed_ending(app, &changed).await
 }
 
-fn changed_ending(app: &App, changed: &Changed) -> Ending {
-    match changed {
+async fn changed_ending(app: &App, changed: &Changed) -> Result<Ending, AppError> {
+    Ok(match changed {
         Changed::Here(task) => {
-            let ending = at_rest(app, task);
+            let ending = published(app, task).await?;
             // A task that a person ended did what they asked.
             if task.is_final() {
                 ending.with_code(0)
@@ -197,14 +200,17 @@ fn changed_ending(app: &App, changed: &Changed) -> Ending {
                 Some(_) => format!(
                     "another prentice is at work on the data folder; once it is done, prentice tasks resume {id}"
                 ),
-                None => return at_rest(app, task).with_code(0),
+                None if task.to_publish().is_some() => format!(
+                    "prentice tasks resume {id} publishes it, once the prentice at work on the data folder is done"
+                ),
+                None => return Ok(at_rest(app, task).with_code(0)),
             };
             let text = format!("{id} is {word}; {goes_on}");
             let object =
                 json!({ "schema_version": SCHEMA_VERSION, "task": id.to_string(), "stage": word });
             Ending::both(0, &text, object)
         }
-    }
+    })
 }
 
 async fn list(app: &App, state: Option<&str>, live: bool) -> Result<Ending, AppError> {
@@ -212,6 +218,9 @@ async fn list(app: &App, state: Option<&str>, live: bool) -> Result<Ending, AppE
     tasks.retain(|task| state.is_none_or(|state| task.word() == state));
     let row = |task: &Task| {
         let turn = match task.whose_turn() {
+            _ if task.unpublished().is_some() => {
+                format!("not published: prentice tasks resume {}", task.id)
+            }
             Some(who) => format!("your turn: {who}"),
             None if app.is_interrupted(task) => {
                 format!("interrupted: prentice tasks resume {}", task.id)
@@ -240,6 +249,7 @@ async fn list(app: &App, state: Option<&str>, live: bool) -> Result<Ending, AppE
                 "repository": task.issue.repository,
                 "source": task.issue.source,
                 "branch": task.branch,
+                "pull": task.published.as_ref().map(|there| &there.page),
                 "since": task.since.rfc3339(),
             })
         })
@@ -272,7 +282,16 @@ async fn show(app: &App, id: TaskId) -> Result<Ending, AppError> {
         ),
         false => app.status(&task),
     };
-    let mut lines = vec![now, String::new(), "Journal (UTC)".to_owned()];
+    let mut lines = vec![now, String::new()];
+    if let Some(to) = task.unpublished() {
+        lines.push(format!(
+            "Not published on {} yet: prentice tasks resume {id}\n",
+            to.repository
+        ));
+    } else if let Some(there) = &task.published {
+        lines.push(format!("Published: {}\n", there.page));
+    }
+    lines.push("Journal (UTC)".to_owned());
     lines.extend(
         journal
             .iter()

@@ -475,9 +475,13 @@ fn is_host_path(text: &str) -> bool {
     })
 }
 
+/// Whether it is a level, or directives. A word alone that is no level would be taken for the name of a library, and
+/// nothing of ours be logged.
 fn is_log_filter(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_:=,-.[]{}".contains(c);
-    !text.is_empty() && text.chars().all(fits)
+    let is_level = ["error", "warn", "info", "debug", "trace"].contains(&text);
+    let is_more = text.contains(['=', ',']) && text.chars().all(fits);
+    is_level || (is_more && tracing_subscriber::EnvFilter::try_new(text).is_ok())
 }
 
 #[cfg(test)]
@@ -632,8 +636,12 @@ mod tests {
             (Form::Folder, &["", "/srv/p", "/"], &["srv", "/a/.."]),
             (
                 Form::LogFilter,
-                &["info", "info,prentice::sandbox=debug"],
-                &["", "info; rm"],
+                &[
+                    "info",
+                    "info,prentice::sandbox=debug",
+                    "prentice::web=trace",
+                ],
+                &["", "info; rm", "loud", "Info", "prentice", "prentice=loud"],
             ),
             (
                 Form::Label,

@@ -42,6 +42,7 @@ pub use explain::{Code, explain, explained};
 pub use forges::{ForgeKind, ForgeSettings, Signing};
 pub use mistakes::{Mistake, Mistakes};
 pub use policy::{Clamp, clamp};
+pub use read::too_large;
 pub use recognise::{Guess, recognise};
 pub use repository::{PLACES, adopt, place, replace_checks, repository};
 pub use server::{

@@ -32,34 +32,47 @@ pub(super) struct Many<T: 'static> {
 
 /// The bytes of a file as text, or why they are none.
 pub(super) fn text<'a>(path: &'a str, bytes: &'a [u8]) -> Result<&'a str, Mistakes> {
-    let whole = |code, shown, message: String, hint: &str| {
-        let mut findings = Findings::new(path, shown);
-        let at = shown.len();
-        findings.add(Found {
-            code,
-            span: at..at,
-            key: String::new(),
-            message,
-            hint: hint.to_owned(),
-            note: String::new(),
-        });
-        findings.end("")
-    };
     if bytes.len() > MOST_BYTES {
         let message = format!("the file has {} bytes, more than {MOST_BYTES}", bytes.len());
-        return whole(
-            Code::TooLarge,
-            "",
-            message,
-            "shorten it; long scripts belong in files of their own",
-        );
+        return Err(shorten(path, message));
     }
-    std::str::from_utf8(bytes).or_else(|error| {
+    std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let good = std::str::from_utf8(good).unwrap_or_default();
         let message = "the file is not UTF-8 text".to_owned();
-        whole(Code::NotText, good, message, "save the file as UTF-8")
+        whole(
+            path,
+            good,
+            (Code::NotText, message),
+            "save the file as UTF-8",
+        )
     })
+}
+
+/// What is wrong with a file that nobody read, since it is larger than any that is.
+#[must_use]
+pub fn too_large(path: &str) -> Mistakes {
+    shorten(path, format!("the file has more than {MOST_BYTES} bytes"))
+}
+
+fn shorten(path: &str, message: String) -> Mistakes {
+    let hint = "shorten it; long scripts belong in files of their own";
+    whole(path, "", (Code::TooLarge, message), hint)
+}
+
+/// A mistake of the file as a whole, at the end of what can be shown.
+fn whole(path: &str, shown: &str, (code, message): (Code, String), hint: &str) -> Mistakes {
+    let mut findings = Findings::new(path, shown);
+    let at = shown.len();
+    findings.add(Found {
+        code,
+        span: at..at,
+        key: String::new(),
+        message,
+        hint: hint.to_owned(),
+        note: String::new(),
+    });
+    findings.into_mistakes()
 }
 
 /// A file while it is read.

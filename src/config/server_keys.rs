@@ -29,7 +29,7 @@ pub(super) static SERVER: &[Section<Server>] = &[
                     form: Form::LogFilter,
                     at: |s| &mut s.log,
                 },
-                "error, warn, info, debug, trace, or filter directives.",
+                "What `serve` logs: error, warn, info, debug, trace, or filter directives. `-v` on the command line is for more.",
             ),
             key(
                 "log_format",
@@ -37,7 +37,7 @@ pub(super) static SERVER: &[Section<Server>] = &[
                     words: &["auto", "text", "json"],
                     at: |s| &mut s.log_format,
                 },
-                "`auto` = text on a terminal, else json.",
+                "How `serve` writes its log. `auto` = text on a terminal, else json.",
             ),
             key(
                 "listen",

@@ -24,10 +24,12 @@ pub enum Path {
 pub enum Standing {
     /// No task that lives.
     Nothing,
-    /// A task that waits for somebody to accept its text; whether the issue still says that.
+    /// A task that waits for somebody to accept its text.
     Proposed {
-        /// The issue's text is the task's.
+        /// The issue still says that.
         same: bool,
+        /// It was shown before the act, so that it is what the act is about.
+        shown: bool,
     },
     /// A task at work, or waiting for somebody.
     Live(StageWord),
@@ -55,7 +57,8 @@ pub enum Start {
     Propose,
     /// The text of the proposed task is accepted.
     AcceptProposed,
-    /// The issue says something else than what is proposed: that is proposed instead.
+    /// The issue says something else than what is proposed, or the act came before it was shown: what it says now is
+    /// proposed.
     ProposeAgain,
     /// Not permitted; told as the refusal says.
     Refuse(Refusal),
@@ -126,10 +129,15 @@ pub fn start(asked: Asked<'_>, standing: Standing, words: Words, rules: &Rules) 
         (Ok(_), Standing::Live(_), Path::Command) => Start::Nothing(Ignored::Live),
         // A template may have put the label there for somebody who could not.
         (Err(_), Standing::Nothing, Path::Label | Path::Assignment) => Start::Propose,
-        (Err(_), Standing::Proposed { same: false }, _) => Start::ProposeAgain,
-        (Err(_), Standing::Proposed { same: true }, _) => Start::Nothing(Ignored::NotPermitted),
-        (Ok(_), Standing::Proposed { same: true }, _) => Start::AcceptProposed,
-        (Ok(_), Standing::Proposed { same: false }, _) => Start::ProposeAgain,
+        (Err(_), Standing::Proposed { same: false, .. }, _) => Start::ProposeAgain,
+        (Err(_), Standing::Proposed { same: true, .. }, _) => Start::Nothing(Ignored::NotPermitted),
+        (Ok(_), Standing::Proposed { same: false, .. }, _) => Start::ProposeAgain,
+        (Ok(_), Standing::Proposed { shown: true, .. }, _) => Start::AcceptProposed,
+        // Nobody who acted before the text was shown accepted it by that; what else proves it does.
+        (Ok(_), Standing::Proposed { shown: false, .. }, _) => match words {
+            Words::OfOneWhoMay | Words::Proven => Start::AcceptProposed,
+            Words::Unproven => Start::ProposeAgain,
+        },
         (Ok(_), Standing::Nothing, _) => match words {
             Words::OfOneWhoMay | Words::Proven => Start::Accept,
             Words::Unproven => Start::Propose,

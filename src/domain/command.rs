@@ -99,7 +99,8 @@ pub enum Target {
     Revision(u32),
     /// `b1`: the brief.
     Brief(u32),
-    /// `3f9a1c`: exactly the text with this digest, 6 to 64 lower-case digits of it.
+    /// `3f9a1c`: the result with this commit or the text with this digest, 6 to 64 lower-case digits of it; a text by
+    /// 32 or more.
     Digest(String),
     /// What gates other than dependencies asked.
     Scope,

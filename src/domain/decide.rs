@@ -18,7 +18,7 @@ use verdict::publishable;
 pub use verdict::verdict;
 
 use super::effect::Effect;
-use super::event::{Event, Target, Timer};
+use super::event::{Event, Timer};
 use super::ident::Time;
 use super::task::{About, ApprovalOf, Ending, Failure, FailureClass, Stage, Step, Task, Waiting};
 
@@ -52,7 +52,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
         } => match &task.stage {
             Stage::Proposed if *digest == task.brief.digest => next.accept(by, address),
             Stage::Proposed => refused(NotNow::OtherText {
-                digest: task.brief.digest.short().to_owned(),
+                number: task.brief_number(),
             }),
             Stage::Ended { .. } => refused(NotNow::Final),
             Stage::Queued { .. }
@@ -131,6 +131,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             files,
             evidence,
             findings,
+            repository_file,
         } => match &task.stage {
             Stage::InReview {
                 head: current,
@@ -142,7 +143,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
                 if let Some(revision) = &mut next.task.revision {
                     // A revision of its own, so that an approval of the one before does not name it.
                     (revision.number, revision.run) = (revision.number + 1, *run);
-                    revision.judged_anew(head, files, evidence, findings);
+                    revision.judged_anew(head, files, evidence, findings, repository_file.as_ref());
                 }
                 next.review(head.clone(), None, closing)
             }
@@ -156,6 +157,7 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             }
             _ => Decision::Stale,
         },
+        Event::PublishedBeside { head, page } => next.published_beside(head, page),
         Event::PublishFailed { revision, failure } => match &task.stage {
             Stage::Publishing { revision: asked } if asked == revision => {
                 next.fail(failure.clone())
@@ -202,15 +204,11 @@ pub fn decide(task: &Task, event: &Event, at: Time) -> Decision {
             Stage::InReview { closing: None, .. } if next.is_ours() => {
                 next.approve_published(by, target.as_ref())
             }
-            // Accepting a proposed text by name of its digest is the same act as the label.
+            // Accepting a proposed text by its name is the same act as the label.
             Stage::Proposed => match target {
-                Some(Target::Digest { digits })
-                    if task.brief.digest.as_str().starts_with(digits.as_str()) =>
-                {
-                    next.accept(by, address)
-                }
+                Some(target) if approval::names_brief(task, target) => next.accept(by, address),
                 _ => refused(NotNow::OtherText {
-                    digest: task.brief.digest.short().to_owned(),
+                    number: task.brief_number(),
                 }),
             },
             Stage::Ended { .. } => refused(NotNow::Final),

@@ -10,7 +10,9 @@ use super::command::Grant;
 use super::evidence::CheckEvidence;
 use super::gates::Finding;
 use super::ident::{CommitId, Digest};
-use super::task::{Failure, FileStat, NewTask, Pull, Question, RunResult, Step, Unfinished};
+use super::task::{
+    Failure, FileStat, NewTask, Pull, Question, RepositoryFile, RunResult, Step, Unfinished,
+};
 
 /// Something that happened to one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -76,6 +78,9 @@ pub enum Event {
         evidence: Vec<CheckEvidence>,
         /// What the gates found.
         findings: Vec<Finding>,
+        /// What the head makes of the repository file.
+        #[serde(default)]
+        repository_file: Option<RepositoryFile>,
     },
     /// Branch and pull request show the revision.
     Published {
@@ -83,6 +88,13 @@ pub enum Event {
         revision: u32,
         /// Where.
         pull: Pull,
+    },
+    /// What was made on one machine is on the forge of its issue too.
+    PublishedBeside {
+        /// The commit.
+        head: CommitId,
+        /// The page of its pull request.
+        page: String,
     },
     /// The forge or the branch refused the revision, for good.
     PublishFailed {

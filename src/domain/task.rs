@@ -2,13 +2,19 @@
 
 mod agent;
 mod failure;
+mod publish;
 mod record;
 mod result;
+mod text;
 
 pub use agent::AgentSpec;
 pub use failure::{Failure, FailureClass};
+pub use publish::{PublishTo, PublishedAt};
 pub use record::{Approval, Note, NoteKind};
-pub use result::{ByHand, Claims, FileStat, Pull, Revision, RunFacts, RunResult, Unfinished};
+pub use result::{
+    ByHand, Claims, FileMistake, FileStat, Pull, RepositoryFile, Revision, RunFacts, RunResult,
+    Unfinished,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +82,9 @@ pub struct Task {
     pub unfinished: Option<Box<Unfinished>>,
     /// The pull request, once it was opened.
     pub pull: Option<Pull>,
+    /// What was published of it beside this machine, where it was made on one.
+    #[serde(default)]
+    pub published: Option<Box<PublishedAt>>,
     /// Every commit that runs made, oldest first: the heads at which the task branch is ours to delete.
     #[serde(default)]
     pub ours: Vec<CommitId>,
@@ -171,6 +180,7 @@ impl NewTask {
             revision: None,
             unfinished: None,
             pull: None,
+            published: None,
             ours: Vec::new(),
             kept: None,
             notes: Vec::new(),
@@ -197,6 +207,9 @@ pub struct IssueRef {
     pub source: String,
     /// Locally: the folder that the report goes to, where it is not in the data folder.
     pub out: Option<String>,
+    /// Locally: where the result is published too, once it is there to be judged.
+    #[serde(default)]
+    pub publish: Option<PublishTo>,
 }
 
 /// Where a task stands, and only what that stage needs to know.
@@ -378,18 +391,6 @@ pub enum Ending {
 }
 
 impl Task {
-    /// The issue's text as last heard of.
-    #[must_use]
-    pub fn newest_text(&self) -> &Brief {
-        self.edited.as_deref().unwrap_or(&self.brief)
-    }
-
-    /// How often the brief's text was replaced, from 1: `b1`, `b2`, …
-    #[must_use]
-    pub fn brief_number(&self) -> u32 {
-        self.brief_edits + 1
-    }
-
     /// Who approved the newest result as it is published, if anybody did.
     #[must_use]
     pub fn approved_by(&self) -> Option<&str> {

@@ -8,6 +8,7 @@
 mod examine;
 mod ours;
 mod prepare;
+mod pulls;
 mod rights;
 mod shape;
 mod show;
@@ -53,7 +54,7 @@ struct Home {
     client: Client,
     token: SecretString,
     me: OnceCell<Account>,
-    /// Numbers of pull requests by repository and task: only a shortcut, verified at each use.
+    /// Numbers of pull requests by repository and task, which the task may not know yet. Verified at each use.
     pulls: Mutex<BTreeMap<(i64, TaskId), i64>>,
 }
 

@@ -226,7 +226,7 @@ struct Hub {
     paces: Mutex<HashMap<Key, Arc<Pace>>>,
     /// Which installation holds a repository.
     installed: Mutex<HashMap<i64, Installed>>,
-    /// Pull requests found, by repository and task, so that they need no search.
+    /// Pull requests found, by repository and task, which may not know them yet.
     pulls: Mutex<HashMap<(i64, TaskId), i64>>,
     account: OnceCell<Account>,
     app: OnceCell<i64>,

@@ -27,7 +27,7 @@ use super::{
     Account, Capabilities, CommentId, Durable, Error, Forge, Issue, Leave, Place, PullRequest,
     PullState, Refs, Stands, Status,
 };
-use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::ident::{CommitId, TaskId, Time};
 use crate::domain::policy::{ActorKind, Right};
 use crate::domain::report::CheckReport;
 use crate::domain::task::Pull;
@@ -156,6 +156,10 @@ impl Forge for Local {
             Ok(STATUS_ID)
         })
         .await
+    }
+
+    async fn written_at(&self, _comment: CommentId) -> Result<Option<Time>, Error> {
+        Ok(None)
     }
 
     async fn ensure_comment(

@@ -65,6 +65,11 @@ pub trait Forge: Send + Sync {
         status: &Status<'_>,
     ) -> Result<CommentId, Error>;
 
+    /// Since when a comment of ours says what it says, by the forge's own clock; `None` where it has none.
+    ///
+    /// [`Error::Gone`] where the comment is gone.
+    async fn written_at(&self, comment: CommentId) -> Result<Option<Time>, Error>;
+
     /// Makes sure that the comment `key` was written once. An existing one is left as it is: it has notified.
     /// Errors as for [`ensure_status`](Self::ensure_status).
     async fn ensure_comment(&self, place: Place, key: &str, body: &str)
@@ -92,14 +97,16 @@ pub trait Forge: Send + Sync {
     /// Removes `branch` while its head is `expected`; absent is fine. [`Error::Conflict`] at any other head.
     async fn delete_branch(&self, branch: &str, expected: &CommitId) -> Result<(), Error>;
 
-    /// Finds or creates the pull request of the task, by head branch and [`marker`], and makes title and body be
-    /// these. A person's "ready" stands: `draft` is only for creating.
+    /// Finds or creates the pull request of the task, and makes title and body be these. It is found by its number
+    /// ([`Place::pull`]) whatever its text says, else by our account and [`marker`]. Where a number is known none is
+    /// created. A person's "ready" stands: `draft` is only for creating.
     ///
-    /// [`Error::Gone`] where the branch is missing or the pull request was closed or merged;
+    /// [`Error::Gone`] where the branch is missing or the pull request was closed, merged or deleted;
     /// [`Error::Conflict`] where the branch's pull request is not this task's.
     async fn ensure_pull(&self, place: Place, pull: &PullRequest<'_>) -> Result<Pull, Error>;
 
-    /// The task's pull request as it is now, `None` where none was opened.
+    /// The task's pull request as it is now, found as by [`ensure_pull`](Self::ensure_pull); `None` where none was
+    /// opened.
     async fn pull_state(&self, place: Place) -> Result<Option<PullState>, Error>;
 
     /// Closes the task's pull request; absent, closed or merged is fine.
@@ -188,6 +195,20 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+}
+
+/// The pull request of this number is the task's and cannot be found. None is opened in its place.
+fn not_found(place: Place, number: i64) -> Error {
+    match place.pull {
+        Some(_) => Error::Gone {
+            what: format!("our pull request #{number}"),
+        },
+        // It was made a moment ago.
+        None => Error::Retry {
+            after_secs: None,
+            why: format!("pull request #{number} is not visible yet"),
+        },
+    }
 }
 
 fn found_words(found: Option<&CommitId>) -> String {

@@ -4,6 +4,7 @@ use secrecy::SecretString;
 
 use crate::domain::ident::{CommitId, TaskId, Time};
 use crate::domain::policy::{ActorKind, Right};
+use crate::domain::task::Task;
 
 /// Where a task is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +13,21 @@ pub struct Place {
     pub task: TaskId,
     /// Its issue; locally the task's own number.
     pub issue: i64,
+    /// The number of its pull request, once that is stored: by it the pull request is found, whatever people made of
+    /// its text, and none is opened beside it. Locally a task has one at most, and nothing reads this.
+    pub pull: Option<i64>,
+}
+
+impl Place {
+    /// Where this task is shown.
+    #[must_use]
+    pub fn of(task: &Task) -> Self {
+        Self {
+            task: task.id,
+            issue: task.issue.number,
+            pull: task.pull.as_ref().map(|pull| pull.number),
+        }
+    }
 }
 
 /// The id of a comment on its forge.
@@ -153,7 +169,7 @@ pub struct Issue {
 /// `key` tells several comments of one task apart; the status comment and the pull request have none. The issue is in
 /// it since another data folder has a task of the same number.
 #[must_use]
-pub fn marker(Place { task, issue }: Place, key: Option<&str>) -> String {
+pub fn marker(Place { task, issue, .. }: Place, key: Option<&str>) -> String {
     match key {
         None => format!("<!-- prentice v1 task={task} issue={issue} -->"),
         Some(key) => {
@@ -163,6 +179,17 @@ pub fn marker(Place { task, issue }: Place, key: Option<&str>) -> String {
         }
     }
 }
+
+/// Whether a text of ours begins as that of another task. One without any marker may be any task's: a person took it
+/// away.
+pub(super) fn is_of_another(text: &str, place: Place) -> bool {
+    let first = text.lines().next().unwrap_or_default().trim_end();
+    first.starts_with("<!-- prentice v1 ") && first != marker(place, None)
+}
+
+/// How long before its issue the pull request of a task may seem to have been made: forges' clocks are set back too, and
+/// one that is not found is opened once more.
+pub(super) const CLOCKS_DIFFER_SECS: u64 = 24 * 60 * 60;
 
 /// The hidden first line of a comment of ours that belongs to no task: `key` names what it answers.
 #[must_use]

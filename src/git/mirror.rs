@@ -27,7 +27,7 @@ use super::objects::{self, put};
 use super::process::Hardened;
 use super::sign::Signer;
 use super::user::UserRepo;
-use super::{Error, Kind, Node, commit_id, disk, join, names, oid, tree_of};
+use super::{Error, Kind, Node, commit_id, disk, join, leaf, names, oid, tree_of};
 use crate::domain::gates::EntryKind;
 use crate::domain::ident::{CommitId, RepoPath, Time};
 
@@ -240,26 +240,28 @@ impl Mirror {
         cap: u64,
     ) -> Result<Option<Vec<u8>>, Error> {
         let repo = self.repo()?;
-        let mut tree = tree_of(&repo, commit)?;
-        let mut parts = path.as_bytes().split(|b| *b == b'/').peekable();
-        while let Some(part) = parts.next() {
-            let Some(node) = tree.get_name_bytes(part).map(|e| Node::of(&e)) else {
-                return Ok(None);
-            };
-            match (node.kind(), parts.peek()) {
-                (Kind::Tree, Some(_)) => tree = repo.find_tree(node.oid)?,
-                (Kind::Leaf(kind), None) if kind != EntryKind::Gitlink => {
-                    let odb = repo.odb()?;
-                    if odb.read_header(node.oid)?.0 as u64 > cap {
-                        let what = format!("the size of `{}`", path.lossy());
-                        return Err(Error::Limit { what, limit: cap });
-                    }
-                    return Ok(Some(odb.read(node.oid)?.data().to_vec()));
-                }
-                _ => return Ok(None),
-            }
+        let Some(node) = leaf(&repo, commit, path)? else {
+            return Ok(None);
+        };
+        if node.kind() == Kind::Leaf(EntryKind::Gitlink) {
+            return Ok(None);
         }
-        Ok(None)
+        let odb = repo.odb()?;
+        if odb.read_header(node.oid)?.0 as u64 > cap {
+            let what = format!("the size of `{}`", path.lossy());
+            return Err(Error::Limit { what, limit: cap });
+        }
+        Ok(Some(odb.read(node.oid)?.data().to_vec()))
+    }
+
+    /// What [`list_files`](Self::list_files) would find at `path`, without looking at the rest: equal ones have equal
+    /// contents. `None` where it finds nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the commit is not here.
+    pub fn id_at(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<String>, Error> {
+        let found = leaf(&self.repo()?, commit, path)?;
+        Ok(found.map(|node| node.oid.to_string()))
     }
 
     /// Every file, link and gitlink of the commit, sorted as git sorts paths.

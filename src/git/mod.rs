@@ -183,6 +183,27 @@ fn tree_of<'r>(repo: &'r git2::Repository, commit: &CommitId) -> Result<git2::Tr
         })
 }
 
+/// What is no folder at `path`; `None` where there is nothing, or a folder.
+fn leaf(
+    repo: &git2::Repository,
+    commit: &CommitId,
+    path: &RepoPath,
+) -> Result<Option<Node>, Error> {
+    let mut tree = tree_of(repo, commit)?;
+    let mut parts = path.as_bytes().split(|b| *b == b'/').peekable();
+    while let Some(part) = parts.next() {
+        let Some(node) = tree.get_name_bytes(part).map(|e| Node::of(&e)) else {
+            return Ok(None);
+        };
+        match (node.kind(), parts.peek()) {
+            (Kind::Tree, Some(_)) => tree = repo.find_tree(node.oid)?,
+            (Kind::Leaf(_), None) => return Ok(Some(node)),
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
 /// What one tree entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use git2::{ErrorCode, Reference};
+use git2::{ErrorCode, Reference, Sort};
 
 use super::locks::{lock_exclusive, write_ref};
 use super::mirror::{Mirror, lay_out, open, remove_tree};
@@ -35,6 +35,8 @@ pub enum Want {
 
 /// Most things fetched at once.
 const WANT_MAX: usize = 64;
+/// Most commits told of [`Mirror::beyond`].
+const BEYOND_MAX: usize = 1000;
 /// Longest name of a branch.
 const BRANCH_MAX: usize = 250;
 /// Folders of fetches.
@@ -226,6 +228,37 @@ impl Mirror {
             return Ok(false);
         }
         Ok(a == b || repo.graph_descendant_of(b, a)?)
+    }
+
+    /// The commits that `head` reaches and `tip` does not, newest first, each with its first line: what a push of `head`
+    /// adds to a forge that has `tip`. At most [`BEYOND_MAX`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when one of the two is not in the mirror.
+    pub fn beyond(
+        &self,
+        head: &CommitId,
+        tip: &CommitId,
+    ) -> Result<Vec<(CommitId, String)>, Error> {
+        let repo = self.repo()?;
+        let (of, without) = (oid(head)?, oid(tip)?);
+        for (id, commit) in [(of, head), (without, tip)] {
+            repo.find_commit(id)
+                .map_err(|_| Error::NotFound(format!("commit {} is not here", commit.short())))?;
+        }
+        let mut walk = repo.revwalk()?;
+        walk.set_sorting(Sort::TOPOLOGICAL)?;
+        walk.push(of)?;
+        walk.hide(without)?;
+        let found = walk.take(BEYOND_MAX).map(|id| {
+            let commit = repo.find_commit(id?)?;
+            let line = commit.summary_bytes().unwrap_or_default();
+            Ok((
+                commit_id(commit.id())?,
+                String::from_utf8_lossy(line).into_owned(),
+            ))
+        });
+        found.collect()
     }
 
     fn found(&self, remote: &Remote, branch: &str) -> Result<Option<CommitId>, RemoteError> {

@@ -1,6 +1,7 @@
 //! What people type: commands in comments, each answered by a reaction and, where words help, by one comment.
 
-use super::start::{Began, STARTED, UNPROVEN};
+use super::start::{BY_OURS, Began, STARTED, UNPROVEN};
+use super::words::is_doubtful;
 use super::{Intake, Scene, Trouble, login, shown};
 use crate::domain::act::{self, Path};
 use crate::domain::command::{self, Command, Heard, Place, Verb};
@@ -78,7 +79,7 @@ impl Said<'_> {
 }
 
 /// How everything that we write begins.
-const MARK: &str = "<!-- prentice ";
+pub(super) const MARK: &str = "<!-- prentice ";
 
 /// What whoever shares our account has to know; nothing tells their acts from ours.
 const OURS: &str = "Nothing was done: this was written by the account that I work with, and its acts never count. Give \
@@ -89,6 +90,18 @@ const STATUS_NEAR: usize = 30;
 
 /// Outcome of a reader's question that was answered.
 const ANSWERED: &str = "answered";
+
+/// What a text says to the account `us`, where it is known: after the prefix, or after the name by which people call
+/// it.
+pub(super) fn heard(us: Option<&str>, prefix: &str, text: &str) -> command::Parsed {
+    let Some(login) = us else {
+        return command::parse(text, &[prefix]);
+    };
+    // Nobody types how the account of an app is written in lists.
+    let slug = login.strip_suffix("[bot]").unwrap_or(login);
+    let (name, slug) = (format!("@{login}"), format!("@{slug}"));
+    command::parse(text, &[prefix, &name, &slug])
+}
 
 impl Intake {
     /// The comments of a thread that may not have been read.
@@ -129,7 +142,7 @@ impl Intake {
         }
         let answer = match ours {
             // Somebody works with our account.
-            true => Answer::new(Reaction::Confused, Some(OURS.to_owned()), "our own act"),
+            true => Answer::new(Reaction::Confused, Some(OURS.to_owned()), BY_OURS),
             false => self.hear(scene, comment, &key, parsed).await?,
         };
         if let Some(text) = answer.reply.as_ref().filter(|text| !text.is_empty()) {
@@ -145,11 +158,7 @@ impl Intake {
 
     /// What a text says to us: after the prefix, or after the name by which people call us.
     pub(super) fn heard(&self, prefix: &str, text: &str) -> command::Parsed {
-        let login = &self.us.login;
-        // Nobody types how the account of an app is written in lists.
-        let slug = login.strip_suffix("[bot]").unwrap_or(login);
-        let (name, slug) = (format!("@{login}"), format!("@{slug}"));
-        command::parse(text, &[prefix, &name, &slug])
+        heard(Some(&self.us.login), prefix, text)
     }
 
     async fn hear(
@@ -203,7 +212,10 @@ impl Intake {
         if let Err(Refusal::Bot) = permit(actor, &Command::Status, place, stage, &rules) {
             return Ok(Answer::silent("a program's words"));
         }
-        let usable = policy::usable(actor, place, stage, &rules);
+        let mut usable = policy::usable(actor, place, stage, &rules);
+        if self.desk.agent(&scene.settings).is_none() {
+            usable.retain(|verb| *verb != Verb::Run);
+        }
         let voice = scene.voice();
         let helped = actor.right >= Some(Right::Triage);
         let confused = |reply: Reply<'_>, outcome: &str| {
@@ -232,7 +244,10 @@ impl Intake {
         // Two writes more; who may make us work sees that it was begun.
         if helped {
             let seen = scene.conversation.react(comment.id, Some(Reaction::Seen));
-            shown(seen.await)?;
+            if let Err(why) = seen.await {
+                // `stop` does not wait until the forge lets us write again.
+                tracing::info!(%why, "that a command was seen could not be shown");
+            }
         }
         let said = Said {
             scene,
@@ -288,22 +303,12 @@ impl Intake {
                 Ok(said.confused(Reply::NoTask { usable }, "no task"))
             }
             (other, Some(task)) => {
-                if let Command::Approve { target } = other
-                    && let Some(older) = Reply::older(&task, target.as_ref(), said.at)
-                {
-                    return Ok(said.confused(older, "approves something older"));
-                }
-                if let Command::Approve { .. } = other
-                    && let Some(why) = self.is_unreadable(said.scene, &task)
-                {
-                    let text = format!(
-                        "Nothing was approved: the issue says something else now, and I cannot read it: {why}."
-                    );
-                    return Ok(Answer::new(
-                        Reaction::Confused,
-                        Some(text),
-                        "the issue cannot be read",
-                    ));
+                if let Command::Approve { target } = other {
+                    let target = target.as_ref();
+                    let unseen = self.is_unseen(said.scene, &task, target, said.at);
+                    if let Some((reply, outcome)) = unseen.await? {
+                        return Ok(said.confused(reply, outcome));
+                    }
                 }
                 let event = match act::event(other, &said.actor.login) {
                     Ok(Some(event)) => event,
@@ -474,18 +479,5 @@ fn owed(
             };
             Answer::new(Reaction::Confused, Some(text), reason)
         }
-    }
-}
-
-/// Why a comment does not run: only what was typed as it is does.
-fn is_doubtful(scene: &Scene<'_>, comment: &Comment) -> Option<Reply<'static>> {
-    let hints = scene.hints.iter();
-    let mut signed = hints.filter_map(|(hint, _)| hint.comment.as_ref());
-    let differs = signed.any(|(id, text)| *id == comment.id && *text != comment.body);
-    match comment.edited {
-        _ if differs => Some(Reply::Edited),
-        Some(true) => Some(Reply::Edited),
-        None => Some(Reply::Unproven),
-        Some(false) => None,
     }
 }

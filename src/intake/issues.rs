@@ -1,7 +1,5 @@
 //! What happens on issues: labels, assignments and words, and what becomes of their text.
 
-use std::sync::atomic::Ordering;
-
 use super::order::{Act, in_order};
 use super::{Intake, Scene, Served, Trouble};
 use crate::domain::event::Event;
@@ -56,9 +54,7 @@ impl Intake {
                 by: "somebody".to_owned(),
                 brief: Box::new(brief),
             };
-            if self.happened(task.id, event, None).await?.is_none() {
-                scene.proposed_anew.store(true, Ordering::Relaxed);
-            }
+            let _ = self.happened(task.id, event, None).await?;
         }
         Ok(())
     }

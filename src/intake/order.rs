@@ -45,6 +45,9 @@ impl Intake {
         scene: &Scene<'_>,
         entries: &[Entry],
     ) -> Result<(), Trouble> {
+        if !scene.is_read {
+            return Ok(());
+        }
         let asks_for_nothing = |entry: &&Entry| {
             let is_of_kind = matches!(
                 entry.what,

@@ -21,6 +21,12 @@ impl Intake {
         comment: (CommentId, Time),
     ) -> Result<Answer, Trouble> {
         let prefix = scene.settings.trigger.prefix.as_str();
+        let asked = || Answer::new(Reaction::Done, None, "asked the referee");
+        let (key, number) = (&scene.served.key, scene.thread.number);
+        // An earlier look came so far. Asked again, what is told by now would be taken back and judged once more.
+        if self.store.was_asked(key, number, comment.0.0).await? {
+            return Ok(asked());
+        }
         let pull = scene.conversation.pull(scene.thread.number).await?;
         if pull.stands != Stands::Open {
             let text = "This pull request is not open, so there is nothing to judge.".to_owned();
@@ -51,16 +57,22 @@ impl Intake {
         // Shown first: whoever works on questions edits the comment that is there then.
         let before = self.store.waiting_verdicts().await?;
         let how = Refereeing::Queued { before };
-        let asked = Verdict {
+        let verdict = Verdict {
             question: &question,
             newest: Some(&pull.head),
             prefix,
             rules: None,
         };
-        let told = show_verdict(self.store.as_ref(), asked, scene.conversation.as_ref(), how);
+        let told = show_verdict(
+            self.store.as_ref(),
+            verdict,
+            scene.conversation.as_ref(),
+            how,
+        );
         shown(told.await)?;
-        self.store.ask_verdict(question).await?;
-        Ok(Answer::new(Reaction::Done, None, "asked the referee"))
+        let by = Some(comment.0.0);
+        self.store.ask_verdict(question, by).await?;
+        Ok(asked())
     }
 
     /// Has a pull request judged that nobody asked about, where the repository wants that of such ones.

@@ -1,6 +1,5 @@
 //! What starts a task and what withdraws it.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::words::Known;
@@ -31,6 +30,9 @@ const PROPOSED_AGAIN: &str = "the new text is proposed";
 
 /// Outcome of an act of somebody who may, about words that nothing proves.
 pub(super) const UNPROVEN: &str = "proposed, since nothing proves the words";
+
+/// Outcome of an act of our own account that no job of ours did: somebody works with it, and `doctor` counts them.
+pub(crate) const BY_OURS: &str = "asked for by our own account";
 
 /// Wait before it is asked again whether a run that was stopped has ended.
 const ENDING: Duration = Duration::from_secs(1);
@@ -141,17 +143,12 @@ impl Intake {
         at: Time,
     ) -> Result<Began, Trouble> {
         let (ours, old) = (self.is_us(Some(by)), scene.is_old(at));
-        if ours || old {
-            let why = if ours {
-                tracing::warn!(
-                    issue = scene.thread.page,
-                    "the account that prentice works with asked for a task; its acts never count: give prentice one of its own"
-                );
-                act::Ignored::Ours
-            } else {
-                act::Ignored::Old
-            };
-            return Ok(Began::Settled(why.word().to_owned()));
+        if old {
+            return Ok(Began::Settled(act::Ignored::Old.word().to_owned()));
+        }
+        if ours {
+            self.tell_ours(scene).await?;
+            return Ok(Began::Settled(BY_OURS.to_owned()));
         }
         let task = self.live(scene).await?;
         if let Some(Stage::Running {
@@ -170,13 +167,16 @@ impl Intake {
         let settings = task.as_ref().map(|task| &task.settings);
         let settings = settings.unwrap_or(&scene.settings);
         let brief = self.brief(scene, settings);
+        if may && !matches!(&task, Some(task) if task.word() != "proposed") {
+            self.still_says_so(scene).await?;
+        }
         let standing = match &task {
             None => Standing::Nothing,
             Some(task) if task.word() == "proposed" => Standing::Proposed {
-                same: !scene.proposed_anew.load(Ordering::Relaxed)
-                    && brief
-                        .as_ref()
-                        .is_ok_and(|brief| brief.is_of_same_issue_text(task.newest_text())),
+                same: brief
+                    .as_ref()
+                    .is_ok_and(|brief| brief.is_of_same_issue_text(task.newest_text())),
+                shown: self.was_shown(task, at).await?,
             },
             Some(task) => Standing::Live(act::stage_of(Some(task))),
         };
@@ -200,7 +200,16 @@ impl Intake {
         };
         let accepted = matches!(start, Start::Accept);
         match (start, &task) {
-            (Start::Nothing(why), _) => Ok(Began::Settled(why.word().to_owned())),
+            (Start::Nothing(why), task) => {
+                // One that stays would have to be taken off, which withdraws, before it can accept anything.
+                if let Some(task) = task
+                    && why == act::Ignored::NotPermitted
+                    && task.word() == "proposed"
+                {
+                    self.store.show_again(task.id).await?;
+                }
+                Ok(Began::Settled(why.word().to_owned()))
+            }
             (Start::Refuse(why), _) => Ok(Began::Refused(why)),
             (Start::AcceptProposed, Some(task)) => {
                 let digest = task.newest_text().digest.clone();
@@ -218,11 +227,16 @@ impl Intake {
                 let Ok(brief) = brief else {
                     return Ok(Began::Settled("the new text cannot be read".to_owned()));
                 };
-                let brief = self.with_comments(scene, settings, brief, Some(at)).await?;
                 if may && task.unshown {
                     let by = by.login.clone();
                     self.happened(task.id, Event::AskedFor { by }, None).await?;
                 }
+                if brief.is_of_same_issue_text(task.newest_text()) {
+                    // The label goes again: put on once more, it is about what is shown.
+                    self.store.show_again(task.id).await?;
+                    return Ok(Began::Settled(UNPROVEN.to_owned()));
+                }
+                let brief = self.with_comments(scene, settings, brief, Some(at)).await?;
                 let event = Event::IssueEdited {
                     by: by.login.clone(),
                     brief: Box::new(brief),
@@ -262,6 +276,18 @@ impl Intake {
         }
     }
 
+    /// Somebody works with our account, and would wait for an answer in vain. It is told once on an issue: no job of
+    /// ours puts the label there or assigns anybody.
+    async fn tell_ours(&self, scene: &Scene<'_>) -> Result<(), Trouble> {
+        tracing::warn!(
+            issue = scene.thread.page,
+            "the account that prentice works with asked for a task; its acts never count: give prentice one of its own"
+        );
+        let number = scene.thread.number;
+        let told = scene.conversation.ensure_note(number, "ours", None, OURS);
+        Ok(shown(told.await)?)
+    }
+
     async fn request(
         &self,
         scene: &Scene<'_>,
@@ -289,6 +315,7 @@ impl Intake {
                 number: scene.thread.number,
                 source: scene.thread.page.clone(),
                 out: None,
+                publish: None,
             },
             requester: by.login.clone(),
             requester_address: self.desk.address(by),
@@ -355,6 +382,10 @@ const NO_CHECKS: &str = "Nothing was started: nothing says how to verify this re
 const NO_AGENT: &str = "Nothing was started: this server has no agent; it only verifies pull requests \
                         (the command `verify` on one of them).";
 
+/// What whoever shares our account has to know; nothing tells their acts from ours.
+const OURS: &str = "Nothing was started: this was asked for with the account that I work with, and its acts never \
+                    count. Give me an account of my own, and ask with yours.";
+
 /// Strangers do not make us write.
 fn told_if(permitted: bool, text: String) -> Began {
     match permitted {
@@ -374,7 +405,7 @@ pub(super) fn decided(before: Option<Outcome>) -> String {
 }
 
 /// Who is not looked up, since what they may decides nothing.
-fn unknown(account: &Account) -> Actor {
+pub(super) fn unknown(account: &Account) -> Actor {
     Actor {
         login: account.login.clone(),
         id: Some(account.id),

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::by_hand;
 use super::checks::{self, Side};
-use super::exposed;
 use super::referee::{base_evidence, file_stats, gate, head_evidence};
 use super::talk::{BRIEF_JSON, Tried, talk};
 use super::workspace::{self, Layers};
 use super::{Bench, Control, Exit, Halt, News, RunError, blocking, failed};
+use super::{by_hand, exposed, rules};
 use crate::agent::{Agent, Heard};
 use crate::domain::brief::{self, AgentContext, Failing};
 use crate::domain::event::{Event, RunOutcome};
@@ -177,6 +176,7 @@ async fn tries(
             droppings,
             exposure: None,
             by_hand,
+            repository_file: rules::repository_file(bench, (&task.base, &head)).await?,
             facts: work.facts.clone(),
         };
         exposed::ask(bench, task, &mut result).await?;

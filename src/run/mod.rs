@@ -9,6 +9,7 @@ mod by_hand;
 mod checks;
 mod exposed;
 mod referee;
+mod rules;
 mod talk;
 mod workspace;
 
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use referee::{Judged, judge_commits};
+pub use rules::{REPOSITORY_FILE_CAP, repository_file};
 pub use workspace::REPOSITORY_INSIDE;
 
 use crate::agent::Agent;

@@ -4,35 +4,8 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
 use super::sqlite::Sqlite;
-use super::{Record, StoreError, owed, rows};
+use super::{Record, RepositoryKey, StoreError, notes, owed, rows};
 use crate::domain::ident::{Digest, Time};
-use crate::domain::task::Task;
-
-/// A repository of a configured forge.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RepositoryKey {
-    /// Name of the forge in the server file.
-    pub forge: String,
-    /// The forge's id of the repository.
-    pub id: i64,
-}
-
-impl RepositoryKey {
-    /// Of a task's repository; `None` where that is a folder of this machine.
-    #[must_use]
-    pub fn of(task: &Task) -> Option<Self> {
-        Some(Self {
-            forge: task.issue.forge.clone(),
-            id: task.issue.repository_id?,
-        })
-    }
-
-    /// Where the id of a task's status comment is kept; of a local task nowhere.
-    #[must_use]
-    pub fn status_of(task: &Task) -> Option<(Self, String)> {
-        Some((Self::of(task)?, task.id.to_string()))
-    }
-}
 
 /// How far a repository was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +65,15 @@ pub trait Acts: Send + Sync {
 
     /// The act is consumed.
     async fn settle(&self, key: &ActKey, outcome: &str) -> Result<(), StoreError>;
+
+    /// Consumes the acts of an issue or pull request that were taken up `before` and never settled, after a look that
+    /// came to its end without meeting them: who did them took them back.
+    async fn settle_gone(
+        &self,
+        repository: &RepositoryKey,
+        number: i64,
+        before: Time,
+    ) -> Result<(), StoreError>;
 
     /// Consumes entries of a timeline that ask for nothing: number and account of each. Those that are known stay as
     /// they are.
@@ -187,6 +169,10 @@ const STATE: &str = "select state from acts \
      where forge = $1 and repository = $2 and kind = $3 and act = $4";
 const SETTLE: &str = "update acts set state = 'settled', settled_at = $5, outcome = $6 \
      where forge = $1 and repository = $2 and kind = $3 and act = $4 and state = 'open'";
+const GONE: &str = "select count(*) from acts \
+     where forge = $1 and repository = $2 and number = $3 and state = 'open' and seen_at < $4";
+const SETTLE_GONE: &str = "update acts set state = 'settled', settled_at = $5, outcome = 'it is gone' \
+     where forge = $1 and repository = $2 and number = $3 and state = 'open' and seen_at < $4";
 const UNSETTLED: &str = "select distinct number from acts \
      where forge = $1 and repository = $2 and state = 'open' order by number";
 const SETTLED_SINCE: &str = "select count(*) from acts where forge = $1 and repository = $2 \
@@ -196,10 +182,6 @@ const TASKS_OF: &str = "select body, version, created_at, updated_at, finished_a
 const TASK_OF_PULL: &str = "select body, version, created_at, updated_at, finished_at from tasks \
      where forge = $1 and repository = $2 and json_extract(body, '$.pull.number') = $3 \
      order by id desc limit 1";
-const NOTE: &str = "select comment from notes where forge = $1 and repository = $2 and key = $3";
-const KEEP_NOTE: &str = "insert into notes (forge, repository, key, comment) values ($1, $2, $3, $4) \
-     on conflict (forge, repository, key) do update set comment = excluded.comment";
-
 const ALLOWED: &str =
     "select digest from exposures where forge = $1 and repository = $2 order by at, digest";
 const ALLOW: &str = "insert into exposures (forge, repository, digest, by, at) values ($1, $2, $3, $4, $5) \
@@ -284,6 +266,41 @@ impl Acts for Sqlite {
                         .bind(key.act)
                         .bind(now.0)
                         .bind(outcome)
+                        .execute(c)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn settle_gone(
+        &self,
+        repository: &RepositoryKey,
+        number: i64,
+        before: Time,
+    ) -> Result<(), StoreError> {
+        let open: i64 = sqlx::query_scalar(GONE)
+            .bind(&repository.forge)
+            .bind(repository.id)
+            .bind(number)
+            .bind(before.0)
+            .fetch_one(&self.readers)
+            .await?;
+        // Nearly always there is none; then nothing is written.
+        if open == 0 {
+            return Ok(());
+        }
+        let (key, now) = (repository.clone(), self.clock.now());
+        self.writer
+            .write("settle-gone", move |c| {
+                Box::pin(async move {
+                    sqlx::query(SETTLE_GONE)
+                        .bind(key.forge)
+                        .bind(key.id)
+                        .bind(number)
+                        .bind(before.0)
+                        .bind(now.0)
                         .execute(c)
                         .await?;
                     Ok(())
@@ -414,11 +431,7 @@ impl Acts for Sqlite {
     }
 
     async fn note(&self, repository: &RepositoryKey, key: &str) -> Result<Option<i64>, StoreError> {
-        let note = sqlx::query_scalar(NOTE)
-            .bind(&repository.forge)
-            .bind(repository.id)
-            .bind(key);
-        Ok(note.fetch_optional(&self.readers).await?)
+        notes::note(&self.readers, repository, key).await
     }
 
     async fn keep_note(
@@ -430,16 +443,7 @@ impl Acts for Sqlite {
         let (repository, key) = (repository.clone(), key.to_owned());
         self.writer
             .write("note", move |c| {
-                Box::pin(async move {
-                    sqlx::query(KEEP_NOTE)
-                        .bind(repository.forge)
-                        .bind(repository.id)
-                        .bind(key)
-                        .bind(comment)
-                        .execute(c)
-                        .await?;
-                    Ok(())
-                })
+                Box::pin(async move { notes::keep(c, &repository, &key, comment).await })
             })
             .await
     }
@@ -462,12 +466,8 @@ impl Acts for Sqlite {
         digest: &Digest,
         by: &str,
     ) -> Result<(), StoreError> {
-        let (key, digest, by, now) = (
-            repository.clone(),
-            digest.clone(),
-            clipped(by),
-            self.clock.now(),
-        );
+        let (key, digest) = (repository.clone(), digest.clone());
+        let (by, now) = (clipped(by), self.clock.now());
         self.writer
             .write("exposure", move |c| {
                 Box::pin(async move {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::artifacts::blocking;
 use super::writer::Writer;
-use super::{CommitError, HookId, MAX_BODY_BYTES, StoreError, rows, sql};
+use super::{HookId, MAX_BODY_BYTES, StoreError, rows, sql};
 use crate::domain::ident::{Digest, Time};
 
 /// A delivery whose signature was right.
@@ -253,21 +253,30 @@ pub(super) async fn last(readers: &SqlitePool, forge: &str) -> Result<Option<Tim
     Ok(at.map(Time))
 }
 
-/// Settles a delivery: read, or ignored with the reason.
+/// Settles deliveries: read, or ignored with the reason. Gives how many of them were not settled before.
 pub(super) async fn settle(
-    c: &mut SqliteConnection,
-    id: HookId,
-    reason: Option<String>,
+    writer: &Writer,
+    hooks: Vec<(HookId, Option<String>)>,
     now: Time,
-) -> Result<(), CommitError> {
-    let done = sqlx::query(sql::SETTLE_HOOK)
-        .bind(id.0)
-        .bind(now.0)
-        .bind(reason)
-        .execute(c)
-        .await?;
-    match done.rows_affected() {
-        0 => Err(CommitError::Decided),
-        _ => Ok(()),
+) -> Result<u64, StoreError> {
+    if hooks.is_empty() {
+        return Ok(0);
     }
+    writer
+        .write("settle-hook", move |c| {
+            Box::pin(async move {
+                let mut settled = 0;
+                for (id, reason) in hooks {
+                    let done = sqlx::query(sql::SETTLE_HOOK)
+                        .bind(id.0)
+                        .bind(now.0)
+                        .bind(reason)
+                        .execute(&mut *c)
+                        .await?;
+                    settled += done.rows_affected();
+                }
+                Ok(settled)
+            })
+        })
+        .await
 }

@@ -18,9 +18,11 @@ mod forget;
 mod hooks;
 mod jobs;
 mod lock;
+mod notes;
 mod open;
 mod owed;
 mod rows;
+mod shown;
 mod sql;
 mod sqlite;
 mod types;
@@ -38,13 +40,13 @@ use crate::domain::event::Event;
 use crate::domain::ident::{Digest, TaskId, Time};
 use crate::domain::task::Task;
 
-pub use acts::{ActKey, ActKind, Acts, Read, RepositoryKey};
+pub use acts::{ActKey, ActKind, Acts, Read};
 pub use hooks::{Hook, Received, StoredHook};
 pub use lock::{DataLock, LockError, Who};
 pub use types::{
     Arrival, Artifact, ArtifactKind, Claim, Content, Counts, Decision, Delivered, Filter, HookId,
     Input, InputId, Job, JobKind, JobState, JournalLine, MakeTask, Outcome, Pending, Record,
-    TaskFilter, Version,
+    RepositoryKey, TaskFilter, Version,
 };
 pub use verdicts::{Begun, Question, Verdicts};
 
@@ -158,6 +160,15 @@ pub trait Store: Acts + Verdicts + Send + Sync {
     /// # Errors
     /// [`CommitError::Decided`] when it was settled before, or there is none.
     async fn settle_hook(&self, id: HookId, reason: Option<String>) -> Result<(), CommitError>;
+
+    /// Settles many, all of them or none; one that was settled before stays as it was.
+    async fn settle_hooks(&self, hooks: Vec<(HookId, Option<String>)>) -> Result<(), StoreError>;
+
+    /// Since when the forge shows a text of a task, by [`Task::text_to_see`] and the forge's own clock.
+    async fn shown_since(&self, task: TaskId, text: &str) -> Result<Option<Time>, StoreError>;
+
+    /// Keeps that the forge shows a text since then; the first time counts.
+    async fn keep_shown(&self, task: TaskId, text: &str, at: Time) -> Result<(), StoreError>;
 
     /// When the newest delivery of a forge arrived, as far as they are kept.
     async fn last_hook(&self, forge: &str) -> Result<Option<Time>, StoreError>;

@@ -210,7 +210,8 @@ pub(super) const OVER: &str = concat!(
 pub(super) const FORGET_ARTIFACTS: &str = "delete from artifacts where task = $1 returning sha256";
 
 /// What names the task first, the task last.
-pub(super) const FORGET_TASK: [&str; 4] = [
+pub(super) const FORGET_TASK: [&str; 5] = [
+    "delete from shown where task = $1",
     "delete from deliveries where task = $1",
     "delete from journal where task = $1",
     "delete from jobs where task = $1",

@@ -22,7 +22,7 @@ use super::{
     Arrival, Artifact, ArtifactKind, Claim, Clock, CommitError, Content, Counts, DataLock,
     Decision, Delivered, Filter, Hook, HookId, Input, InputId, Job, JournalLine, LeaseError,
     MAX_BODY_BYTES, MakeTask, Outcome, Pending, Received, Record, Steps, Store, StoreError,
-    StoredHook, TaskFilter, Version, jobs, rows, sql,
+    StoredHook, TaskFilter, Version, jobs, rows, shown, sql,
 };
 use crate::domain::effect::Effect;
 use crate::domain::event::Event;
@@ -136,10 +136,27 @@ impl Store for Sqlite {
     }
 
     async fn settle_hook(&self, id: HookId, reason: Option<String>) -> Result<(), CommitError> {
-        let now = self.clock.now();
+        let settled = hooks::settle(&self.writer, vec![(id, reason)], self.clock.now());
+        match settled.await? {
+            0 => Err(CommitError::Decided),
+            _ => Ok(()),
+        }
+    }
+
+    async fn settle_hooks(&self, hooks: Vec<(HookId, Option<String>)>) -> Result<(), StoreError> {
+        let settled = hooks::settle(&self.writer, hooks, self.clock.now());
+        settled.await.map(|_| ())
+    }
+
+    async fn shown_since(&self, task: TaskId, text: &str) -> Result<Option<Time>, StoreError> {
+        shown::at(&self.readers, task, text).await
+    }
+
+    async fn keep_shown(&self, task: TaskId, text: &str, at: Time) -> Result<(), StoreError> {
+        let text = text.to_owned();
         self.writer
-            .write("settle-hook", move |c| {
-                Box::pin(hooks::settle(c, id, reason, now))
+            .write("shown", move |c| {
+                Box::pin(async move { shown::keep(c, task, &text, at).await })
             })
             .await
     }

@@ -7,6 +7,43 @@ use crate::domain::event::Event;
 use crate::domain::ident::{Digest, TaskId, Time};
 use crate::domain::task::{NewTask, Step, Task};
 
+/// A repository of a configured forge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepositoryKey {
+    /// Name of the forge in the server file.
+    pub forge: String,
+    /// The forge's id of the repository.
+    pub id: i64,
+}
+
+impl RepositoryKey {
+    /// Of a task's repository; `None` where that is a folder of this machine.
+    #[must_use]
+    pub fn of(task: &Task) -> Option<Self> {
+        Some(Self {
+            forge: task.issue.forge.clone(),
+            id: task.issue.repository_id?,
+        })
+    }
+
+    /// Of the repository that a task's result is pushed to, also where it is worked on in a folder of this machine.
+    #[must_use]
+    pub fn pushed(task: &Task) -> Option<Self> {
+        let to = task.issue.publish.as_ref();
+        let published = to.map(|to| Self {
+            forge: to.forge.clone(),
+            id: to.repository_id,
+        });
+        Self::of(task).or(published)
+    }
+
+    /// Where the id of a task's status comment is kept; of a local task nowhere.
+    #[must_use]
+    pub fn status_of(task: &Task) -> Option<(Self, String)> {
+        Some((Self::of(task)?, task.id.to_string()))
+    }
+}
+
 /// A row of the inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputId(pub i64);

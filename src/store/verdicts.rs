@@ -2,11 +2,12 @@
 //! what nobody asked for never replaces what a person asked: it waits behind it, the newest head alone.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, SqliteConnection};
 
-use super::acts::RepositoryKey;
+use super::RepositoryKey;
 use super::sqlite::Sqlite;
-use super::{StoreError, rows};
+use super::{StoreError, notes, rows};
 use crate::domain::ident::{CommitId, Time};
 
 /// A question for the referee.
@@ -39,8 +40,17 @@ pub struct Begun {
 #[async_trait]
 pub trait Verdicts: Send + Sync {
     /// Asks; what was asked before about this pull request is forgotten. The same head is judged once more even while it
-    /// is judged: that one may have been told already, and to somebody else.
-    async fn ask_verdict(&self, question: Question) -> Result<(), StoreError>;
+    /// is judged: that one may have been told already, and to somebody else. `comment`: what asks, to be known by.
+    async fn ask_verdict(&self, question: Question, comment: Option<i64>)
+    -> Result<(), StoreError>;
+
+    /// Whether this comment is the one that asked last about a pull request.
+    async fn was_asked(
+        &self,
+        repository: &RepositoryKey,
+        pull: i64,
+        comment: i64,
+    ) -> Result<bool, StoreError>;
 
     /// Has a head judged that nobody asked about, at most `per_hour` of them in an hour of the repository: when at the
     /// earliest. `None` where it was asked about before, and where it waits behind what a person asked about the pull
@@ -183,12 +193,17 @@ type StandsRow = (String, String, String, i64, String);
 /// What waits behind a question: its commit, its base, when it was asked, since when it may be begun.
 type BehindRow = (String, String, i64, i64);
 
-async fn stands(
+/// The row of a question's pull request that one of the statements above reads.
+async fn of_pull<T>(
     c: &mut SqliteConnection,
+    sql: &'static str,
     question: &Question,
-) -> Result<Option<StandsRow>, StoreError> {
+) -> Result<Option<T>, StoreError>
+where
+    T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+{
     let key = &question.repository;
-    let row = sqlx::query_as(STANDS)
+    let row = sqlx::query_as(sql)
         .bind(&key.forge)
         .bind(key.id)
         .bind(question.pull)
@@ -197,18 +212,18 @@ async fn stands(
     Ok(row)
 }
 
+async fn stands(
+    c: &mut SqliteConnection,
+    question: &Question,
+) -> Result<Option<StandsRow>, StoreError> {
+    of_pull(c, STANDS, question).await
+}
+
 async fn behind(
     c: &mut SqliteConnection,
     question: &Question,
 ) -> Result<Option<BehindRow>, StoreError> {
-    let key = &question.repository;
-    let row = sqlx::query_as(BEHIND)
-        .bind(&key.forge)
-        .bind(key.id)
-        .bind(question.pull)
-        .fetch_optional(c)
-        .await?;
-    Ok(row)
+    of_pull(c, BEHIND, question).await
 }
 
 /// Puts a question that nobody asked behind what a person asked; one that is there keeps its turn.
@@ -242,6 +257,11 @@ async fn none_behind(c: &mut SqliteConnection, question: &Question) -> Result<()
     Ok(())
 }
 
+/// The note of the comment that asked last about a pull request.
+fn asked_key(pull: i64) -> String {
+    format!("asked-{pull}")
+}
+
 fn head(text: &str) -> Result<CommitId, StoreError> {
     text.parse().map_err(|why| StoreError::Corrupt {
         what: format!("the head of a question for the referee cannot be read: {why}"),
@@ -250,10 +270,18 @@ fn head(text: &str) -> Result<CommitId, StoreError> {
 
 #[async_trait]
 impl Verdicts for Sqlite {
-    async fn ask_verdict(&self, question: Question) -> Result<(), StoreError> {
+    async fn ask_verdict(
+        &self,
+        question: Question,
+        comment: Option<i64>,
+    ) -> Result<(), StoreError> {
         self.writer
             .write("verdict", move |c| {
                 Box::pin(async move {
+                    if let Some(comment) = comment {
+                        let key = asked_key(question.pull);
+                        notes::keep(c, &question.repository, &key, comment).await?;
+                    }
                     // What nobody asked for keeps its turn behind whoever asks.
                     if let Some((head, base_branch, state, not_before, asker)) =
                         stands(c, &question).await?
@@ -278,6 +306,16 @@ impl Verdicts for Sqlite {
                 })
             })
             .await
+    }
+
+    async fn was_asked(
+        &self,
+        repository: &RepositoryKey,
+        pull: i64,
+        comment: i64,
+    ) -> Result<bool, StoreError> {
+        let last = notes::note(&self.readers, repository, &asked_key(pull)).await?;
+        Ok(last == Some(comment))
     }
 
     async fn judge_unasked(

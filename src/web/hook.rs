@@ -38,6 +38,7 @@ pub(super) async fn receive(
     let mut event = None;
     let (outcome, answer) = match take(&shared, door, request, &mut event).await {
         Ok((received, delivery)) => {
+            shared.stored(true);
             let (outcome, status, line) = match received {
                 Received::New(_) => (Outcome::Stored, StatusCode::ACCEPTED, "stored"),
                 Received::Duplicate => (Outcome::Duplicate, StatusCode::OK, "received before"),
@@ -54,6 +55,9 @@ pub(super) async fn receive(
             (outcome, text(status, line))
         }
         Err((outcome, status, line)) => {
+            if outcome == Outcome::NotStored {
+                shared.stored(false);
+            }
             let times = shared.metrics.refused();
             // One in a thousand is enough to know; a flood must not fill the log.
             if times % 1000 == 1 {

@@ -14,6 +14,7 @@ mod pages;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -119,6 +120,29 @@ struct Shared {
     /// [`Limits::unanswered_bytes`].
     room: Room,
     metrics: Metrics,
+    /// When a delivery could not be stored; [`NEVER`] since one was.
+    not_stored_at: AtomicI64,
+}
+
+/// No time.
+const NEVER: i64 = i64::MIN;
+
+/// How long a delivery that could not be stored speaks against us. Who gets no deliveries while he is not ready learns
+/// by no further one that there is room again.
+const NOT_STORED_MS: i64 = 60_000;
+
+impl Shared {
+    /// A delivery was stored, or could not be.
+    fn stored(&self, is_stored: bool) {
+        let at = if is_stored { NEVER } else { self.clock.now().0 };
+        self.not_stored_at.store(at, Ordering::Relaxed);
+    }
+
+    /// Whether what comes is stored, as far as is known.
+    fn stores(&self) -> bool {
+        let at = self.not_stored_at.load(Ordering::Relaxed);
+        at == NEVER || self.clock.now().0.saturating_sub(at) >= NOT_STORED_MS
+    }
 }
 
 /// Answers on `listener` until `shutdown`, then lets what is under way go on for at most `grace`. Gives how many
@@ -215,6 +239,7 @@ fn router(site: Site) -> Router {
         limits: site.limits,
         room: Room::new(site.limits.unanswered_bytes),
         metrics: Metrics::default(),
+        not_stored_at: AtomicI64::new(NEVER),
     });
     let mut router = Router::new()
         .route("/hooks/{forge}", post(hook::receive))
@@ -231,7 +256,7 @@ fn router(site: Site) -> Router {
         .with_state(shared)
 }
 
-/// The store answers and the work goes on.
+/// The store answers and takes what comes, and the work goes on.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let asked = tokio::time::timeout(Duration::from_secs(2), shared.store.pending());
     let found = match asked.await {
@@ -239,6 +264,9 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         Ok(Err(why)) => {
             tracing::warn!(%why, "not ready");
             Err("the store cannot be read".to_owned())
+        }
+        Ok(Ok(_)) if !shared.stores() => {
+            Err("a delivery could not be stored; the log says why".to_owned())
         }
         Ok(Ok(_)) => (shared.alive)(),
     };

@@ -159,6 +159,7 @@ impl Worker {
         }
         Ok(vec![match judged? {
             Ok(judged) => Event::Checked {
+                repository_file: run::repository_file(&bench, commits).await?,
                 run,
                 head: head.clone(),
                 files: judged.files,
@@ -189,11 +190,11 @@ impl Worker {
         let mut left = Vec::new();
         let cleaned = async {
             if !ours.is_empty() {
-                forge.close_pull(place(task)).await?;
+                forge.close_pull(Place::of(task)).await?;
                 left.extend(delete_branch(forge.as_ref(), task, ours).await?);
             }
             let leave = if patch { Leave::Nothing } else { Leave::Record };
-            forge.clean_up(place(task), leave).await
+            forge.clean_up(Place::of(task), leave).await
         };
         if let Err(error) = cleaned.await {
             match Trouble::of(&error, claim) {
@@ -346,13 +347,6 @@ impl From<RunError> for Trouble {
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         RunError::from(error).into()
-    }
-}
-
-pub(super) fn place(task: &Task) -> Place {
-    Place {
-        task: task.id,
-        issue: task.issue.number,
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::answer::{Ended, Said};
 use super::lease::Lease;
 use super::{Worker, WorkerError};
 use crate::domain::ident::TaskId;
@@ -58,8 +59,7 @@ impl Worker {
         stop: &CancellationToken,
         mend: &(dyn Fn(Option<&str>) + Sync),
     ) -> Result<(), WorkerError> {
-        let mut performing: JoinSet<Result<(), WorkerError>> = JoinSet::new();
-        let mut claims: HashMap<_, Claim> = HashMap::new();
+        let mut under_way = UnderWay::default();
         let mut changes = self.store.changes();
         let mut mended_at: Option<Instant> = None;
         let mut renew_at = self.clock.now();
@@ -72,7 +72,7 @@ impl Worker {
                 if due {
                     renew_at = self.clock.now().plus_secs(LOOK_EVERY.as_secs());
                 }
-                match self.turn(room, due, &mut performing, &mut claims).await {
+                match self.turn(room, due, &mut under_way).await {
                     Ok(()) if mended_at.take().is_some() => mend(None),
                     Ok(()) => {}
                     Err(WorkerError::Host(why)) => {
@@ -88,30 +88,52 @@ impl Worker {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(done) = performing.join_next_with_id() => match done {
-                    Ok((id, done)) => {
-                        claims.remove(&id);
-                        match done {
-                            Ok(()) => {}
-                            Err(WorkerError::Host(why)) => {
-                                mend(Some(&why));
-                                mended_at = Some(Instant::now() + MEND_EVERY);
-                            }
-                            Err(error) => return Err(error),
+                Some(done) = under_way.performing.join_next_with_id() => {
+                    match self.ended(done, &mut under_way) {
+                        None => {}
+                        Some(WorkerError::Host(why)) => {
+                            mend(Some(&why));
+                            mended_at = Some(Instant::now() + MEND_EVERY);
                         }
+                        Some(error) => return Err(error),
                     }
-                    Err(why) => {
-                        tracing::error!(%why, "a job ended in a panic");
-                        if let Some(claim) = claims.remove(&why.id()) {
-                            self.broke(&claim, why.to_string()).await?;
-                        }
-                    }
-                },
+                }
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        self.drain(room.grace, performing, claims).await
+        self.drain(room.grace, under_way).await
+    }
+
+    /// A performance ended; gives what is wrong.
+    fn ended(
+        &self,
+        done: Result<(tokio::task::Id, Ended), JoinError>,
+        under_way: &mut UnderWay,
+    ) -> Option<WorkerError> {
+        let (id, ended) = match done {
+            Ok(ended) => ended,
+            Err(why) => {
+                tracing::error!(%why, "a job ended in a panic");
+                let claim = under_way.claims.get(&why.id());
+                let owed = claim.map(|claim| self.broke(claim, why.to_string()));
+                let trouble = None;
+                (why.id(), Ended { owed, trouble })
+            }
+        };
+        let claim = under_way.claims.remove(&id);
+        under_way.owed.extend(claim.zip(ended.owed));
+        ended.trouble
+    }
+
+    /// Has the store note what it could not be told of performances that ended: nobody else does, and until then no job
+    /// of their lanes is claimed. What was lost to somebody else meanwhile is theirs.
+    async fn pay(&self, owed: &mut Vec<(Claim, Said)>) -> Result<(), WorkerError> {
+        while let Some((claim, said)) = owed.last() {
+            self.note(claim, said).await?;
+            owed.pop();
+        }
+        Ok(())
     }
 
     /// Decides everything that arrived, and claims everything for which there is room.
@@ -119,9 +141,9 @@ impl Worker {
         self: &Arc<Self>,
         room: Room,
         renews: bool,
-        performing: &mut JoinSet<Result<(), WorkerError>>,
-        claims: &mut HashMap<tokio::task::Id, Claim>,
+        under_way: &mut UnderWay,
     ) -> Result<(), WorkerError> {
+        self.pay(&mut under_way.owed).await?;
         while let Some(input) = self.store.next_input().await? {
             self.intake(input).await?;
         }
@@ -136,7 +158,7 @@ impl Worker {
             let (asked, ttl) = (Instant::now(), self.patience.lost_after);
             let mut claim = self.store.claim(&self.lock, &quick, ttl).await?;
             if claim.is_none()
-                && let Some(runs) = self.runs(room, claims).await?
+                && let Some(runs) = self.runs(room, &under_way.claims).await?
             {
                 claim = self.store.claim(&self.lock, &runs, ttl).await?;
             }
@@ -145,8 +167,9 @@ impl Worker {
             };
             let (worker, job) = (Arc::clone(self), claim.clone());
             let lease = Lease::new(asked + ttl);
-            let job = performing.spawn(async move { worker.perform(&job, &lease).await });
-            claims.insert(job.id(), claim);
+            let job = async move { worker.perform(&job, &lease).await };
+            let job = under_way.performing.spawn(job);
+            under_way.claims.insert(job.id(), claim);
         }
     }
 
@@ -217,27 +240,26 @@ impl Worker {
     }
 
     /// Lets what is quick end, ends what is not, and hands it back.
-    async fn drain(
-        &self,
-        grace: Duration,
-        mut performing: JoinSet<Result<(), WorkerError>>,
-        mut claims: HashMap<tokio::task::Id, Claim>,
-    ) -> Result<(), WorkerError> {
+    async fn drain(&self, grace: Duration, mut under_way: UnderWay) -> Result<(), WorkerError> {
         let deadline = Instant::now() + grace;
-        while claims.values().any(|claim| !is_run(claim)) {
-            let ended = tokio::time::timeout_at(deadline.into(), performing.join_next_with_id());
+        while under_way.claims.values().any(|claim| !is_run(claim)) {
+            let ended = under_way.performing.join_next_with_id();
+            let ended = tokio::time::timeout_at(deadline.into(), ended);
             let Ok(Some(done)) = ended.await else {
                 break;
             };
-            let id = done
-                .as_ref()
-                .map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
-            claims.remove(&id);
+            if let Some(error) = self.ended(done, &mut under_way) {
+                tracing::warn!(%error, "a job that ended with the server had trouble");
+            }
         }
         // Dropped, a session kills what is inside.
-        performing.abort_all();
-        while performing.join_next().await.is_some() {}
-        for claim in claims.values() {
+        under_way.performing.abort_all();
+        while under_way.performing.join_next().await.is_some() {}
+        // What cannot be noted is taken over by the next start.
+        if let Err(error) = self.pay(&mut under_way.owed).await {
+            tracing::warn!(%error, "what jobs came to was not stored; the next start does them again");
+        }
+        for claim in under_way.claims.values() {
             let why = "the server was stopped".to_owned();
             let back = self
                 .store
@@ -246,6 +268,16 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// What is being done.
+#[derive(Default)]
+struct UnderWay {
+    performing: JoinSet<Ended>,
+    /// Of those.
+    claims: HashMap<tokio::task::Id, Claim>,
+    /// Of those that ended and of which the store does not know that yet.
+    owed: Vec<(Claim, Said)>,
 }
 
 const LIVE: TaskFilter = TaskFilter {
@@ -387,6 +419,7 @@ mod tests {
                 number: id,
                 source: String::new(),
                 out: None,
+                publish: None,
             },
             requester: "dana".to_owned(),
             requester_address: None,

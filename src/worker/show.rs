@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use super::Worker;
 use super::lease::Lease;
-use super::perform::{Trouble, place};
+use super::perform::Trouble;
 use crate::domain::decide::verdict;
 use crate::domain::event::Event;
 use crate::domain::gates::Cause;
@@ -12,7 +12,7 @@ use crate::domain::ident::Time;
 use crate::domain::report::{self, CheckReport, Voice};
 use crate::domain::settings::Progress;
 use crate::domain::task::{Ending, Failure, FailureClass, Outstanding, Stage, Task};
-use crate::forge::{self, CommentId, Forge, PullRequest, Status};
+use crate::forge::{self, CommentId, Forge, Place, PullRequest, Status};
 use crate::store::{Claim, RepositoryKey};
 
 impl Worker {
@@ -24,7 +24,7 @@ impl Worker {
         }
         self.pace(task)?;
         let (forge, voice) = self.world.forge(task);
-        let place = place(task);
+        let place = Place::of(task);
         let in_line = self.in_line(task).await?;
         let body = report::status_in_line(task, self.clock.now(), &voice, in_line);
         let status = Status {
@@ -37,13 +37,21 @@ impl Worker {
             Some((repository, key)) => self.store.note(repository, key).await?,
             None => None,
         };
-        let mut showing = None;
+        // Acts on the issue may mean this text from now on.
+        let unseen = match task.text_to_see() {
+            Some(text) if self.store.shown_since(task.id, &text).await?.is_none() => Some(text),
+            _ => None,
+        };
+        let (mut showing, mut since) = (None, None);
         let shown = async {
             if known.is_some() || !is_silent(task) {
                 let id = forge
                     .ensure_status(place, known.map(CommentId), &status)
                     .await?;
                 showing = Some(id.0);
+                if unseen.is_some() {
+                    since = forge.written_at(id).await?.or(Some(self.clock.now()));
+                }
             }
             forge
                 .ensure_label(place, report::label(task).as_deref())
@@ -86,6 +94,9 @@ impl Worker {
             && known != Some(id)
         {
             self.store.keep_note(repository, key, id).await?;
+        }
+        if let (Some(text), Some(since)) = (&unseen, since) {
+            self.store.keep_shown(task.id, text, since).await?;
         }
         match shown {
             Ok(()) => {
@@ -182,7 +193,7 @@ impl Worker {
                     .as_ref()
                     .is_some_and(|newest| verdict(&newest.result).is_some()),
         };
-        forge.ensure_pull(place(task), &pull).await
+        forge.ensure_pull(Place::of(task), &pull).await
     }
 
     pub(super) async fn open_pull(
@@ -204,7 +215,7 @@ impl Worker {
         }
         self.hold(claim, lease).await?;
         // Kept before the push that it is about: it is not asked again.
-        if let (Some(digest), Some(key)) = (&result.result.exposure, RepositoryKey::of(task))
+        if let (Some(digest), Some(key)) = (&result.result.exposure, RepositoryKey::pushed(task))
             && result.granted.contains(&Cause::Ci)
         {
             let by = task.approvals.last().map_or("", |approval| &approval.by);
@@ -229,11 +240,16 @@ impl Worker {
             Ok(pull) => {
                 // Later a person may have taken them off.
                 let labels = &task.settings.pull.labels;
+                let place = Place {
+                    pull: Some(pull.number),
+                    ..Place::of(task)
+                };
                 if task.pull.is_none() && !labels.is_empty() {
-                    let put = forge.label_pull(place(task), labels).await;
+                    let put = forge.label_pull(place, labels).await;
                     self.or_later("no label was put", claim, task, put)?;
                 }
-                self.request_reviews(claim, task, forge.as_ref()).await?;
+                self.request_reviews(claim, task, forge.as_ref(), place)
+                    .await?;
                 Ok(vec![Event::Published { revision, pull }])
             }
             Err(forge::Error::Conflict {
@@ -259,9 +275,10 @@ impl Worker {
         claim: &Claim,
         task: &Task,
         forge: &dyn Forge,
+        place: Place,
     ) -> Result<(), Trouble> {
         for login in self.world.reviewers(task).await? {
-            let asked = forge.request_review(place(task), &login).await;
+            let asked = forge.request_review(place, &login).await;
             self.or_later("no review was requested", claim, task, asked)?;
         }
         Ok(())
@@ -305,7 +322,7 @@ impl Worker {
             return Ok(Vec::new());
         };
         match forge
-            .ensure_comment(place(task), &format!("entry-{entry}"), &body)
+            .ensure_comment(Place::of(task), &format!("entry-{entry}"), &body)
             .await
         {
             Ok(_) => Ok(Vec::new()),

@@ -70,11 +70,24 @@ fn every_actor_by_every_way_comes_to_what_the_rules_say() {
         ("nothing stands there", Standing::Nothing),
         (
             "the same text is proposed",
-            Standing::Proposed { same: true },
+            Standing::Proposed {
+                same: true,
+                shown: true,
+            },
+        ),
+        (
+            "the same text is proposed, and was not shown before the act",
+            Standing::Proposed {
+                same: true,
+                shown: false,
+            },
         ),
         (
             "another text is proposed",
-            Standing::Proposed { same: false },
+            Standing::Proposed {
+                same: false,
+                shown: true,
+            },
         ),
         ("a task lives", Standing::Live(StageWord::Running)),
     ] {

@@ -321,6 +321,7 @@ async fn a_check_stands_once_per_name(world: &dyn People, head: &CommitId) {
         sha: head.clone(),
         state,
         title: title.to_owned(),
+        marks: Vec::new(),
     };
     let page = Some("https://example.invalid/tasks/1");
     for (state, title) in [

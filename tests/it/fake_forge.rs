@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use prentice::domain::ident::CommitId;
+use prentice::domain::ident::{CommitId, Time};
 use prentice::domain::policy::{ActorKind, Right};
 use prentice::domain::report::{CheckReport, CheckState};
 use prentice::domain::task::Pull;
@@ -65,6 +65,10 @@ pub(crate) struct World {
     pub(crate) reviewers: BTreeMap<i64, BTreeSet<String>>,
     /// Each is used up by the next write of that verb.
     pub(crate) faults: VecDeque<(&'static str, Fault)>,
+    /// How often tasks were cleaned up.
+    pub(crate) cleaned: usize,
+    /// Happens in the middle of a clean-up.
+    pub(crate) at_clean_up: Option<Box<dyn Fn() + Send>>,
     /// Writes that changed something, in order.
     pub(crate) written: Vec<&'static str>,
     last_id: i64,
@@ -135,6 +139,14 @@ impl FakeForge {
     }
 }
 
+/// Whether this is the task's: by its number, where that is known, else by its marker.
+fn is_of(place: Place, pull: &FakePull) -> bool {
+    match place.pull {
+        Some(number) => pull.number == number,
+        None => pull.body.starts_with(&marker(place, None)),
+    }
+}
+
 /// The comment of ours that begins with `mark`; lowest id first, as a forge lists them.
 fn find(world: &World, issue: i64, mark: &str) -> Option<usize> {
     world.comments.iter().position(|comment| {
@@ -200,6 +212,10 @@ impl Forge for FakeForge {
                 }
             }
         })
+    }
+
+    async fn written_at(&self, _comment: CommentId) -> Result<Option<Time>, Error> {
+        Ok(None)
     }
 
     async fn ensure_comment(
@@ -307,8 +323,13 @@ impl Forge for FakeForge {
             };
             let mark = marker(place, None);
             let body = format!("{mark}\n{}", pull.body);
-            let ours = |one: &&mut FakePull| one.body.starts_with(&mark);
-            if let Some(found) = world.pulls.iter_mut().find(ours) {
+            let found = world.pulls.iter_mut().find(|one| is_of(place, one));
+            if let (None, Some(number)) = (&found, place.pull) {
+                return Err(Error::Gone {
+                    what: format!("our pull request #{number}"),
+                });
+            }
+            if let Some(found) = found {
                 if found.stands != Stands::Open {
                     return Err(Error::Gone {
                         what: format!("pull request #{} (it was closed)", found.number),
@@ -347,8 +368,7 @@ impl Forge for FakeForge {
 
     async fn pull_state(&self, place: Place) -> Result<Option<PullState>, Error> {
         let world = self.world();
-        let mark = marker(place, None);
-        let found = world.pulls.iter().find(|one| one.body.starts_with(&mark));
+        let found = world.pulls.iter().find(|one| is_of(place, one));
         Ok(found.map(|pull| PullState {
             number: pull.number,
             head: world.refs.get(&pull.branch).cloned(),
@@ -359,9 +379,8 @@ impl Forge for FakeForge {
 
     async fn close_pull(&self, place: Place) -> Result<(), Error> {
         self.write("close_pull", |world| {
-            let mark = marker(place, None);
             for pull in &mut world.pulls {
-                if pull.body.starts_with(&mark) && pull.stands == Stands::Open {
+                if is_of(place, pull) && pull.stands == Stands::Open {
                     pull.stands = Stands::Closed;
                 }
             }
@@ -390,9 +409,8 @@ impl Forge for FakeForge {
 
     async fn mark_ready(&self, place: Place) -> Result<(), Error> {
         self.write("mark_ready", |world| {
-            let mark = marker(place, None);
             for pull in &mut world.pulls {
-                pull.draft &= !pull.body.starts_with(&mark);
+                pull.draft &= !is_of(place, pull);
             }
             Ok(())
         })
@@ -408,6 +426,10 @@ impl Forge for FakeForge {
 
     async fn clean_up(&self, place: Place, _leave: Leave) -> Result<(), Error> {
         self.write("clean_up", |world| {
+            world.cleaned += 1;
+            if let Some(happens) = &world.at_clean_up {
+                happens();
+            }
             world
                 .labels
                 .entry(place.issue)

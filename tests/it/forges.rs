@@ -26,10 +26,12 @@ use super::fake_forge::{FakeForge, Fault};
 pub(crate) const PLACE: Place = Place {
     task: TaskId(7),
     issue: 7,
+    pull: None,
 };
 pub(crate) const OTHER: Place = Place {
     task: TaskId(8),
     issue: 8,
+    pull: None,
 };
 pub(crate) const BRANCH: &str = "agent/7-empty-input";
 
@@ -61,6 +63,7 @@ fn check(sha: CommitId, state: CheckState) -> CheckReport {
         sha,
         state,
         title: "2 of 2 required checks pass".to_owned(),
+        marks: Vec::new(),
     }
 }
 
@@ -83,6 +86,8 @@ pub(crate) trait Behind: Send + Sync {
     async fn statuses(&self, place: Place) -> Vec<String>;
     async fn notifications(&self, place: Place) -> Vec<String>;
     async fn delete_status(&self, place: Place);
+    /// A person writes another text over that of a pull request.
+    async fn rewrite(&self, number: i64, body: &str);
     /// Title, without what makes it a draft, and body of the task's pull requests.
     async fn pulls(&self, place: Place) -> Vec<(String, String)>;
     async fn checks(&self, place: Place) -> usize;
@@ -105,6 +110,7 @@ pub(crate) async fn contract(world: &dyn Behind) {
         .ensure_status(PLACE, None, &status("queued", "one"))
         .await
         .unwrap();
+    let written = forge.written_at(id).await.unwrap();
     for known in [Some(id), None] {
         let again = forge
             .ensure_status(PLACE, known, &status("running", "two"))
@@ -113,6 +119,7 @@ pub(crate) async fn contract(world: &dyn Behind) {
         assert_eq!(again, id);
         assert_eq!(world.statuses(PLACE).await, ["two"]);
     }
+    assert!(forge.written_at(id).await.unwrap() >= written);
 
     // Another task's comment is not touched.
     forge
@@ -203,6 +210,17 @@ pub(crate) async fn contract(world: &dyn Behind) {
         forge.ensure_pull(PLACE, &elsewhere).await,
         Err(Error::Conflict { .. })
     ));
+    // By its number it is the task's, whatever a person made of its text, which is put right.
+    let known = Place {
+        pull: Some(opened.number),
+        ..PLACE
+    };
+    world.rewrite(opened.number, "all mine").await;
+    let state = forge.pull_state(known).await.unwrap().unwrap();
+    assert_eq!((state.number, state.stands), (opened.number, Stands::Open));
+    let again = forge.ensure_pull(known, &pull("T", "B")).await.unwrap();
+    assert_eq!(again, opened);
+    assert_eq!(world.pulls(PLACE).await, [("T".to_owned(), "B".to_owned())]);
 
     // One check per name and commit.
     for state in [
@@ -246,6 +264,16 @@ pub(crate) async fn contract(world: &dyn Behind) {
         forge.ensure_pull(PLACE, &pull("T", "B")).await,
         Err(Error::Gone { .. })
     ));
+    // Nor is another one opened beside it, though nothing but its number tells whose it is.
+    world.rewrite(opened.number, "all mine").await;
+    let state = forge.pull_state(known).await.unwrap().unwrap();
+    assert_eq!(state.stands, Stands::Closed);
+    assert!(matches!(
+        forge.ensure_pull(known, &pull("T", "B")).await,
+        Err(Error::Gone { .. })
+    ));
+    let published = ("T".to_owned(), "B".to_owned());
+    assert!(!world.pulls(PLACE).await.contains(&published));
     for _ in 0..2 {
         forge.delete_branch(BRANCH, &two).await.unwrap();
     }
@@ -262,12 +290,19 @@ pub(crate) async fn contract(world: &dyn Behind) {
         ..pull("T", "B")
     };
     forge.ensure_branch("agent/8", &one, None).await.unwrap();
-    forge.ensure_pull(OTHER, &branch).await.unwrap();
+    let theirs = forge.ensure_pull(OTHER, &branch).await.unwrap();
     world.merge_into_main(&one).await;
     forge.delete_branch("agent/8", &one).await.unwrap();
     forge.close_pull(OTHER).await.unwrap();
     let state = forge.pull_state(OTHER).await.unwrap().unwrap();
     assert_eq!((state.stands, state.head), (Stands::Merged, None));
+    world.rewrite(theirs.number, "all mine").await;
+    let known = Place {
+        pull: Some(theirs.number),
+        ..OTHER
+    };
+    let state = forge.pull_state(known).await.unwrap().unwrap();
+    assert_eq!(state.stands, Stands::Merged);
 }
 
 /// Branches in memory; `merged` stands for the history of `main`.
@@ -401,6 +436,11 @@ impl Behind for LocalWorld {
         fs::remove_file(self.root().join(place.task.to_string()).join("status.md")).unwrap();
     }
 
+    async fn rewrite(&self, number: i64, body: &str) {
+        let path = self.root().join(TaskId(number).to_string()).join("PR.md");
+        fs::write(path, format!("# T\n\n{body}")).unwrap();
+    }
+
     async fn pulls(&self, place: Place) -> Vec<(String, String)> {
         let path = self.root().join(place.task.to_string()).join("PR.md");
         let split = |text: String| {
@@ -484,6 +524,13 @@ impl Behind for FakeWorld {
         world
             .comments
             .retain(|comment| !comment.body.starts_with(&mark));
+    }
+
+    async fn rewrite(&self, number: i64, body: &str) {
+        let mut world = self.0.world();
+        let mut pulls = world.pulls.iter_mut();
+        let pull = pulls.find(|pull| pull.number == number).unwrap();
+        body.clone_into(&mut pull.body);
     }
 
     async fn pulls(&self, place: Place) -> Vec<(String, String)> {
@@ -856,6 +903,7 @@ fn no_forge_verb_merges_or_approves() {
             "issue",
             "right",
             "ensure_status",
+            "written_at",
             "ensure_comment",
             "ensure_label",
             "set_check",

@@ -1299,10 +1299,19 @@ fn a_workspace_that_is_still_swapped_about_gives_no_byte_from_outside_and_never_
     symlink(outside.join("leaked"), spare.join("file")).unwrap();
     output(Command::new("mkfifo").arg(spare.join("pipe")));
     let (mut read, mut caught) = (0, 0);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let ordering = std::sync::atomic::Ordering::Relaxed;
+    /// Ends the swapping, however the reading ends.
+    struct Ends<'a>(&'a std::sync::atomic::AtomicBool);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
     std::thread::scope(|scope| {
+        let _ends = Ends(&over);
         scope.spawn(|| {
-            let start = std::time::Instant::now();
-            while start.elapsed().as_millis() < 2000 {
+            while !over.load(ordering) {
                 for name in ["folder", "file", "pipe"] {
                     let exchange = rustix::fs::RenameFlags::EXCHANGE;
                     let (a, b) = (dir.join(name), spare.join(name));
@@ -1311,8 +1320,13 @@ fn a_workspace_that_is_still_swapped_about_gives_no_byte_from_outside_and_never_
                 }
             }
         });
+        // At least a while, and until both were met: on a busy machine a hundred readings may
+        // pass without one swap between a look and the opening.
         let start = std::time::Instant::now();
-        while start.elapsed().as_millis() < 1500 {
+        let not_met = |read, caught| read == 0 || caught == 0;
+        while start.elapsed().as_millis() < 1500
+            || (not_met(read, caught) && start.elapsed().as_secs() < 60)
+        {
             match mirror.collect_full(&dir, &base, &[], &Limits::default()) {
                 Err(Error::Hostile { .. }) => caught += 1,
                 Err(other) => panic!("{other}"),

@@ -13,7 +13,7 @@ mod people;
 mod routes;
 pub(crate) mod server;
 mod traps;
-mod wire;
+pub(crate) mod wire;
 pub(crate) mod world;
 
 pub(crate) use self::git::branches;

@@ -141,6 +141,7 @@ async fn a_task_that_is_shown_while_it_is_cleaned_up_ends_with_nothing() {
     let place = Place {
         task: TaskId(1),
         issue: 1,
+        pull: None,
     };
     let status = |body| Status {
         word: "stopped",

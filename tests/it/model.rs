@@ -82,6 +82,7 @@ fn new_task(brief: Brief) -> NewTask {
             number: 0,
             source: "issue.md".into(),
             out: None,
+            publish: None,
         },
         requester: "dana".into(),
         requester_address: None,
@@ -153,6 +154,7 @@ fn result(head: char, code: i32, findings: Vec<Finding>) -> RunOutcome {
             claims: Claims::default(),
             exposure: None,
             by_hand: None,
+            repository_file: None,
             droppings: Vec::new(),
             facts: RunFacts::default(),
         }),
@@ -258,6 +260,7 @@ impl World {
             revision,
             unfinished: _,
             pull,
+            published: _,
             ours: _,
             kept: _,
             notes: _,
@@ -316,6 +319,7 @@ fn possible(world: &World) -> Vec<(Event, Budget)> {
                         files: vec![],
                         evidence,
                         findings,
+                        repository_file: None,
                     };
                     all.push((checked, left));
                 }
@@ -486,7 +490,7 @@ fn acts(task: &Task, left: Budget) -> Vec<(Event, Budget)> {
         }),
         Some(Target::Revision { number: newest }),
         Some(Target::Digest {
-            digits: task.brief.digest.short().to_owned(),
+            digits: task.brief.digest.as_str().to_owned(),
         }),
         Some(Target::Scope),
         Some(Target::Deps),
@@ -633,6 +637,7 @@ impl Asked {
                     files: vec![],
                     evidence: vec![],
                     findings: vec![],
+                    repository_file: None,
                 },
             ]);
             // One ending is as good as another where none is looked at; of the newest and the next all are tried.
@@ -652,6 +657,7 @@ impl Asked {
                 files: vec![],
                 evidence: vec![],
                 findings: vec![],
+                repository_file: None,
             });
         }
         for revision in others(self.revision, revision) {

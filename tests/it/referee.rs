@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use prentice::domain::event::Event;
 use prentice::domain::ident::{CommitId, Time};
 use prentice::domain::settings::{Check, ChecksFrom, Confirm, Settings};
+use prentice::domain::task::RepositoryFile;
 use prentice::git::{Author, Mirror, UserRepo};
-use prentice::run::{Bench, News, RunError, Watch, judge_commits};
+use prentice::run::{Bench, News, RunError, Watch, judge_commits, repository_file};
 use prentice::sandbox::toolchains::Toolchains;
 use prentice::sandbox::{Method, Native, remove};
 use prentice::store::{Clock, Unwatched, open};
@@ -125,44 +126,154 @@ fn is_below(dir: &Path, name: &str) -> bool {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_judgement_sees_nothing_of_one_that_was_cut_short() {
+/// A judge's place over the repository `user` in `folder`.
+async fn bench(folder: &Path, method: Method, secrets: Vec<String>) -> (Bench, UserRepo) {
     let mut toolchains = Toolchains::default();
     let path = ("PATH".to_owned(), "/usr/bin:/bin".to_owned());
     toolchains.env.extend([path]);
+    let data = folder.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let user = UserRepo::discover(&folder.join("user")).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(Counted(AtomicI64::new(1)));
+    let bench = Bench {
+        sandbox: Arc::new(Native::new(crate::sandbox::helper(), data.join("slots"))),
+        store: open(&data, clock, Arc::new(Unwatched)).await.unwrap(),
+        mirror: Mirror::open_or_create(&data.join("repos/one")).unwrap(),
+        steps: Arc::new(Unwatched),
+        toolchains,
+        scratch: data.join("work/verify-main-1-1"),
+        method,
+        by_hand: &[],
+        exposures_allowed: None,
+        author: Author::local(),
+        redactor: prentice::domain::text::Redactor::new(secrets).into(),
+    };
+    (bench, user)
+}
+
+/// Writes a text to a path.
+type Writes<'a> = &'a dyn Fn(&str, &str);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_changes_the_repository_file_is_told_whether_it_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let user = folder.path().join("user");
+    std::fs::create_dir_all(&user).unwrap();
+    repository(&user);
+    let secret = "correct-horse-battery";
+    let (bench, repo) = bench(folder.path(), Method::Auto, vec![secret.to_owned()]).await;
+    let commit = |change: &dyn Fn(Writes<'_>)| -> CommitId {
+        change(&|path, text| {
+            let path = user.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        });
+        git(&user, &["add", "-A"]);
+        git(&user, &["commit", "--allow-empty", "-qm", "x"]);
+        let head = repo.resolve("HEAD").unwrap();
+        bench.mirror.fetch_commit(&repo, &head).unwrap();
+        head
+    };
+    let (here, root) = (".github/prentice.toml", "prentice.toml");
+    let valid = "version = 1\n";
+    let nothing = commit(&|_| {});
+    let added = commit(&|write| write(root, valid));
+    let beside = commit(&|write| write("a", "other\n"));
+    let moved = commit(&|write| write(here, "version = 1\n[task]\ntime_out = \"2h\"\n"));
+    let hidden = commit(&|write| write(root, "not toml\n"));
+    let leaks = commit(&|write| write(here, &format!("version = 1\n[{secret}]\n")));
+    let long = commit(&|write| write(here, &format!("version = 1\n#{}\n", "x".repeat(1 << 20))));
+    let long_still = commit(&|write| write("a", "yet another\n"));
+    let linked = commit(&|_| {
+        std::fs::remove_file(user.join(here)).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", user.join(here)).unwrap();
+    });
+    let module = commit(&|_| {
+        std::fs::remove_file(user.join(here)).unwrap();
+        let entry = format!("160000,{nothing},{here}");
+        git(&user, &["update-index", "--add", "--cacheinfo", &entry]);
+        git(&user, &["commit", "-qm", "x"]);
+        std::fs::create_dir(user.join(here)).unwrap();
+    });
+    let gone = commit(&|_| {
+        std::fs::remove_dir(user.join(here)).unwrap();
+        git(&user, &["rm", "-q", "--cached", here]);
+        std::fs::remove_file(user.join(root)).unwrap();
+    });
+    let told = async |base: &CommitId, head: &CommitId| -> String {
+        match repository_file(&bench, (base, head)).await.unwrap() {
+            None => "untouched".to_owned(),
+            Some(RepositoryFile::Valid { path }) => format!("{path} is valid"),
+            Some(RepositoryFile::Gone { path }) => format!("{path} is gone"),
+            Some(RepositoryFile::Broken {
+                path,
+                mistakes,
+                more,
+            }) => {
+                assert_eq!(more, 0);
+                let all = mistakes.iter().map(|one| {
+                    format!(
+                        "{path}:{}:{} {} {}",
+                        one.line, one.col, one.code, one.message
+                    )
+                });
+                all.collect::<Vec<_>>().join("\n")
+            }
+        }
+    };
+    let mut all = String::new();
+    for (what, base, head) in [
+        ("the first one", &nothing, &added),
+        ("beside it", &added, &beside),
+        ("one that comes before it", &beside, &moved),
+        ("one that is not read", &moved, &hidden),
+        ("with a secret", &moved, &leaks),
+        ("a long one", &hidden, &long),
+        ("beside a long one", &long, &long_still),
+        ("a link", &beside, &linked),
+        ("a module", &beside, &module),
+        ("none", &beside, &gone),
+        ("mended", &moved, &beside),
+        ("never any", &nothing, &gone),
+    ] {
+        all.push_str(&format!("{what}: {}\n", told(base, head).await));
+    }
+    insta::assert_snapshot!(all, @"
+    the first one: prentice.toml is valid
+    beside it: untouched
+    one that comes before it: .github/prentice.toml:3:1 PRN203 unknown key `time_out` in [task]: did you mean `timeout`?
+    one that is not read: untouched
+    with a secret: .github/prentice.toml:2:2 PRN201 unknown table [[redacted: known secret]]: no such table
+    a long one: .github/prentice.toml:1:1 PRN103 the file has more than 262144 bytes: shorten it; long scripts belong in files of their own
+    beside a long one: untouched
+    a link: .github/prentice.toml:1:12 PRN101 key with no value: expected `=`
+    a module: .github/prentice.toml:1:1 PRN105 `version` is missing: start the file with `version = 1`
+    none: prentice.toml is gone
+    mended: prentice.toml is valid
+    never any: untouched
+    ");
+    assert!(!all.contains(secret), "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_judgement_sees_nothing_of_one_that_was_cut_short() {
     for method in [Method::Overlay, Method::Copy] {
         let folder = tempfile::Builder::new()
             .prefix("prentice-referee-")
             .tempdir()
             .unwrap()
             .keep();
-        let (user, data) = (folder.join("user"), folder.join("data"));
+        let user = folder.join("user");
         std::fs::create_dir_all(&user).unwrap();
-        std::fs::create_dir_all(&data).unwrap();
         repository(&user);
-        let user = UserRepo::discover(&user).unwrap();
-        let mirror = Mirror::open_or_create(&data.join("repos/one")).unwrap();
+        let (bench, user) = bench(&folder, method, Vec::new()).await;
+        let mirror = bench.mirror.clone();
         let resolved = |revision: &str| -> CommitId {
             let commit = user.resolve(revision).unwrap();
             mirror.fetch_commit(&user, &commit).unwrap();
             commit
         };
         let (base, head) = (resolved("HEAD~1"), resolved("HEAD"));
-        let clock: Arc<dyn Clock> = Arc::new(Counted(AtomicI64::new(1)));
-        let store = open(&data, clock, Arc::new(Unwatched)).await.unwrap();
-        let bench = Bench {
-            sandbox: Arc::new(Native::new(crate::sandbox::helper(), data.join("slots"))),
-            store,
-            mirror: mirror.clone(),
-            steps: Arc::new(Unwatched),
-            toolchains: toolchains.clone(),
-            scratch: data.join("work/verify-main-1-1"),
-            method,
-            by_hand: &[],
-            exposures_allowed: None,
-            author: Author::local(),
-            redactor: prentice::domain::text::Redactor::new(Vec::new()).into(),
-        };
         let (_halt, halted) = watch::channel(None);
         let plants = judged_by("echo x > planted; sleep 50");
         let planted = async {

@@ -117,12 +117,7 @@ fn what_is_not_possible_now_is_told_with_what_is_true_and_what_is_possible() {
             },
         ),
         ("needs-review", NotNow::NothingToRetry),
-        (
-            "proposed",
-            NotNow::OtherText {
-                digest: "3f9a1c".to_owned(),
-            },
-        ),
+        ("proposed", NotNow::OtherText { number: 2 }),
         ("taken-over", NotNow::NothingToFix),
         ("rejected", NotNow::Final),
         (
@@ -138,13 +133,13 @@ fn what_is_not_possible_now_is_told_with_what_is_true_and_what_is_possible() {
     insta::assert_snapshot!(told, @"
     Nothing is running, so there is nothing to stop. T-42 is failed since 2026-11-20 14:15 UTC; `/agent retry` starts it again.
     Nothing is running, so there is nothing to stop. T-42 is failed since 2026-11-20 14:15 UTC; correct the repository file, then `/agent retry`.
-    Nothing failed, so there is nothing to try again. T-42 is proposed since 2026-11-20 14:15 UTC; the label `agent` or `/agent approve 3c2718` accepts its text.
+    Nothing failed, so there is nothing to try again. T-42 is proposed since 2026-11-20 14:15 UTC; the label `agent` or `/agent approve b1` accepts its text.
     Nothing was asked, so there is nothing to answer. T-42 is queued since 2026-11-20 14:15 UTC; `/agent stop` ends it.
     Nothing waits for an approval. T-42 is running since 2026-11-20 14:15 UTC; `/agent stop` ends it.
     There is no question 9; asked are 1 to 2. T-42 is needs-info since 2026-11-20 14:15 UTC; `/agent answer defaults` goes on.
     That is not what is asked; asked is r1 or scope. T-42 is needs-approval since 2026-11-20 14:15 UTC; `/agent approve r1` or `/agent reject` decides.
     Nothing failed, so there is nothing to try again. T-42 is needs-review since 2026-11-20 14:15 UTC; a review of pull request #57, or `/agent fix …` there, starts a round.
-    The text is another one by now; its digest is 3f9a1c. T-42 is proposed since 2026-11-20 14:15 UTC; the label `agent` or `/agent approve 3c2718` accepts its text.
+    A text is accepted by its name, and the one that is there now is called `b2`. T-42 is proposed since 2026-11-20 14:15 UTC; the label `agent` or `/agent approve b1` accepts its text.
     There is no result in review to change. T-42 is taken-over since 2026-11-20 14:15 UTC; `/agent reject` ends it.
     It is over. T-42 is rejected since 2026-11-20 14:15 UTC; the label `agent` makes a new task.
     The answer cannot be used: `@dana` says `#1`. T-42 is needs-info since 2026-11-20 14:15 UTC; `/agent answer defaults` goes on.
@@ -291,9 +286,7 @@ fn all_replies(task: &Task, text: &str) -> Vec<String> {
         NotNow::OtherTarget {
             asked: vec![text.to_owned(); 9],
         },
-        NotNow::OtherText {
-            digest: text.to_owned(),
-        },
+        NotNow::OtherText { number: u32::MAX },
         NotNow::BadAnswer {
             why: text.to_owned(),
         },
@@ -469,7 +462,7 @@ fn a_proposal_shows_all_of_the_text_or_says_that_it_does_not() {
     insta::assert_snapshot!(short, @"
     **Agent task: proposed** · T-42 · requested by dana · brief `3c2718` taken 2026-11-20 14:00 UTC
 
-    Someone who may not start a task asked for this, or nothing proves that this is the text that was accepted. I have not read beyond the text `3c2718` and will not start.
+    Someone who may not start a task asked for this, or nothing proves that this is the text that was accepted. I have not read beyond the text `b1` and will not start.
 
     <details><summary>The text that would run (27 characters)</summary>
 
@@ -480,13 +473,13 @@ fn a_proposal_shows_all_of_the_text_or_says_that_it_does_not() {
 
     </details>
 
-    Your turn (a maintainer): add the label `bot please` or comment `/agent approve 3c2718` to accept exactly this text.
+    Your turn (a maintainer): add the label `bot please` or comment `/agent approve b1` to accept exactly this text.
 
-    <sub>Commands: `/agent approve 3c2718`, `/agent reject`, `/agent help`</sub>
+    <sub>Commands: `/agent approve b1`, `/agent reject`, `/agent help`</sub>
     ");
     let long = proposed("word ".repeat(500));
     assert!(!long.contains("word word"));
-    insta::assert_snapshot!(long.split("\n\n").nth(2).unwrap(), @"The text that would run has 2499 characters, too many to show here: it is the issue as it was at 2026-11-20 14:00 UTC.");
+    insta::assert_snapshot!(long.split("\n\n").nth(2).unwrap(), @"The text that would run has 2499 characters, too many to show here: it is the issue as it was at 2026-11-20 14:15 UTC.");
     let hostile = proposed("```\n</details>\n".repeat(9));
     assert_harmless(&hostile, None);
 }

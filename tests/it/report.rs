@@ -13,14 +13,15 @@ use prentice::domain::evidence::{CheckEvidence, Exit, Limit, LogRef, Seen};
 use prentice::domain::gates::{Cause, Finding, Gate, Outcome};
 use prentice::domain::ident::{CommitId, Digest, RepoPath, TaskId, Time};
 use prentice::domain::report::{
-    PULL_MAX, STATUS_MAX, Voice, checks, commit_message, label, notice, pull_body, pull_title,
-    result_json, status, summary_lines, verify_json,
+    Asked, CheckReport, PULL_MAX, Refereeing, STATUS_MAX, Voice, checks, commit_message, label,
+    notice, pull_body, pull_title, result_json, status, summary_lines, verdict, verdict_checks,
+    verify_json,
 };
 use prentice::domain::settings::{Check, ChecksFrom, Confirm, Settings};
 use prentice::domain::task::{
     About, AgentSpec, Approval, ApprovalOf, Claims, Closing, Ending, Failure, FailureClass,
-    FileStat, IssueRef, NewTask, Pull, Question, Revision, RunFacts, RunResult, Stage, Step, Task,
-    Unfinished, Waiting,
+    FileMistake, FileStat, IssueRef, NewTask, Pull, Question, RepositoryFile, Revision, RunFacts,
+    RunResult, Stage, Step, Task, Unfinished, Waiting,
 };
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, Tag};
@@ -144,6 +145,7 @@ fn result(evidence: Vec<CheckEvidence>, findings: Vec<Finding>) -> RunResult {
         },
         exposure: None,
         by_hand: None,
+        repository_file: None,
         droppings: vec!["target".into()],
         facts: RunFacts {
             workspace: "overlay".to_owned(),
@@ -199,6 +201,7 @@ pub(super) fn task(stage: Stage) -> Task {
             number: 42,
             source: "issue.md".to_owned(),
             out: None,
+            publish: None,
         },
         requester: "dana".to_owned(),
         requester_address: None,
@@ -718,7 +721,6 @@ fn a_check_is_green_only_with_evidence() {
         let mut check = check("tests", "t", &[0], &[]);
         check.head = vec![seen(Exit::TimedOut { after_secs: 60 }, 60_000, "")];
         task.revision.as_mut().unwrap().result.evidence = vec![check];
-        task.settings.file = Some("src/cli.rs".to_owned());
     });
     let told = |task: &Task| -> String {
         let told = checks(task)
@@ -735,8 +737,114 @@ fn a_check_is_green_only_with_evidence() {
     prentice / verify TimedOut 0 of 1 required check passes
     prentice / scope Success inside scope and limits
     prentice / approval Neutral no approval was needed
-    prentice / config Neutral changes the configuration; it governs nothing until it is merged
     ");
+}
+
+/// A file that cannot be read, with words of a stranger in it.
+fn broken(count: usize, more: usize) -> RepositoryFile {
+    let mistake = |line| FileMistake {
+        code: "PRN203".to_owned(),
+        line,
+        col: 1,
+        message: "unknown key `![x](https://evil.test/@dana` in [task]: did you mean `timeout`?"
+            .to_owned(),
+    };
+    RepositoryFile::Broken {
+        path: ".github/prentice.toml".to_owned(),
+        mistakes: (3..3 + count).map(mistake).collect(),
+        more,
+    }
+}
+
+#[test]
+fn the_repository_file_of_a_head_is_judged_wherever_it_changes() {
+    let path = || ".github/prentice.toml".to_owned();
+    let mut told = String::new();
+    for file in [
+        None,
+        Some(RepositoryFile::Valid { path: path() }),
+        Some(RepositoryFile::Gone { path: path() }),
+        Some(broken(1, 0)),
+        Some(broken(2, 7)),
+    ] {
+        let mut judged = result(vec![check("tests", "t", &[0], &[0])], Vec::new());
+        judged.repository_file = file;
+        let asked = Asked {
+            head: judged.head.as_str(),
+            newer: None,
+            base_branch: "main",
+            asker: Some("dana"),
+            prefix: "/agent",
+            rules: None,
+        };
+        let how = Refereeing::Judged {
+            result: &judged,
+            failure: None,
+        };
+        let comment = verdict(&asked, how);
+        let of_file = comment
+            .lines()
+            .filter(|line| line.contains("prentice.toml") || line.contains("breaks"));
+        let of_file = of_file.collect::<Vec<_>>().join("\n");
+        let by_referee = verdict_checks(&judged, None);
+        let task = with(review(None, commit('9'), None), |task| {
+            task.revision.as_mut().unwrap().result = judged.clone();
+        });
+        let body = pull_body(&task, &Voice::local());
+        for line in of_file.lines() {
+            assert!(body.contains(line), "{body}");
+        }
+        let config =
+            |checks: Vec<CheckReport>| checks.into_iter().find(|of| of.name == "prentice / config");
+        let (ours, theirs) = (config(checks(&task)), config(by_referee));
+        assert_eq!(ours, theirs);
+        match ours {
+            None => told.push_str("no check\n"),
+            Some(check) => {
+                assert_eq!(check.sha, judged.head);
+                told.push_str(&format!("{:?}: {}\n", check.state, check.title));
+                for mark in check.marks {
+                    told.push_str(&format!(
+                        "  {}:{}:{} {}\n",
+                        mark.path, mark.line, mark.col, mark.message
+                    ));
+                }
+            }
+        }
+        told.push_str(&format!("{of_file}\n\n"));
+    }
+    insta::assert_snapshot!(told, @r"
+    no check
+
+
+    Success: .github/prentice.toml is valid; it governs nothing until it is merged
+    It changes `.github/prentice.toml`, which is valid then; until it is merged, that governs nothing.
+
+    Neutral: .github/prentice.toml goes; once that is merged, built-in rules hold
+    It removes `.github/prentice.toml`; once that is merged, built-in rules hold.
+
+    Failure: .github/prentice.toml:3:1: unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
+      .github/prentice.toml:3:1 unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
+    **It breaks the repository file**: once that is merged, nothing starts here any more.
+    - `.github/prentice.toml:3:1`: unknown key `![x](https://evil.test/@dana` in \[task\]: did you mean `timeout`?
+
+    Failure: 9 mistakes, the first at .github/prentice.toml:3:1: unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
+      .github/prentice.toml:3:1 unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
+      .github/prentice.toml:4:1 unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
+    **It breaks the repository file**: once that is merged, nothing starts here any more.
+    - `.github/prentice.toml:3:1`: unknown key `![x](https://evil.test/@dana` in \[task\]: did you mean `timeout`?
+    - `.github/prentice.toml:4:1`: unknown key `![x](https://evil.test/@dana` in \[task\]: did you mean `timeout`?
+    ");
+    let other = with(review(None, commit('9'), None), |task| {
+        task.revision.as_mut().unwrap().result.repository_file = Some(broken(1, 0));
+        task.stage = review(None, commit('f'), None).stage;
+    });
+    assert!(
+        checks(&other)
+            .iter()
+            .all(|check| check.name != "prentice / config"),
+        "of another commit"
+    );
 }
 
 #[test]

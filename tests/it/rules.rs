@@ -8,11 +8,13 @@
 //! | An opening with the label counts through its label entry | `served::starting::an_opening_with_the_label_counts_through_its_label_entry` |
 //! | Entries before the first sight are consumed without effect; the label's mere presence starts nothing | `served::starting::entries_before_the_first_sight_have_no_effect_and_mere_presence_starts_nothing` |
 //! | Entries while a task lives are consumed without effect; the bot's own label events are ignored | `served::starting::a_label_while_a_task_lives_has_no_effect_and_ours_are_ignored` |
+//! | Whoever acts with our account is told so | `served::github::doctor::who_works_with_our_account_is_told_so_on_the_issue_and_by_doctor` |
 //! | Every actor by every way, with every standing and proof | `acts::every_actor_by_every_way_comes_to_what_the_rules_say` |
 //! | The same on a real forge | `served::people::every_right_by_every_way_comes_to_what_the_table_says` |
 //! | The bot removes `agent` at Proposed; a permitted label accepts the shown text | `served::starting::the_label_is_taken_off_at_proposed_and_a_label_accepts_what_is_shown` |
 //! | It removes `agent` at every final state | `served::roads::a_label_becomes_a_pull_request_with_evidence_that_a_person_merges` |
 //! | It removes its assignment at every final state | `served::acts::who_may_starts_by_label_comment_or_assignment_and_nobody_else_does` |
+//! | What could not be removed starts nothing | `served::github::people::a_label_that_could_not_be_taken_off_at_the_end_starts_nothing_more` |
 //! | Labels on pull requests start no task | `served::starting::a_label_on_a_pull_request_starts_no_task` |
 //! | Withdrawal is an unlabel or unassign entry by a permitted person, never absence | `served::starting::a_withdrawal_is_an_entry_by_a_permitted_person_and_never_absence` |
 //! | Who may withdraw | `acts::a_request_is_withdrawn_by_who_may_stop_a_task_and_by_nobody_else` |
@@ -20,6 +22,7 @@
 //! | Words of people without rights run only as the signed delivery has them | `served::acts::a_stranger_s_words_run_only_as_the_signed_delivery_has_them` |
 //! | A look before that delivery waits for it | `served::acts::a_look_before_the_label_s_own_delivery_waits_for_it` |
 //! | A delivery of another user, or with other words, proves nothing | `served::acts::a_proof_that_does_not_come_leaves_the_words_to_whoever_accepts_them` |
+//! | nor does one more than ten seconds from the entry | `served::acts::a_label_delivery_ten_seconds_after_the_act_proves_nothing` |
 //! | Of several deliveries at the time of the act, each must have the words | `served::acts::of_several_label_deliveries_at_the_time_of_the_act_all_must_have_the_words` |
 //! | Without proof Proposed with the text that would run; `approve` accepts the stored text of the shown digest | `served::acts::without_deliveries_a_stranger_s_words_wait_until_somebody_accepts_their_digest` |
 //! | If the issue differs by then, Proposed again | `served::starting::a_proposed_text_that_differs_by_then_is_proposed_again` |
@@ -49,6 +52,7 @@
 //! | Never edited, on GitHub | `github::traps::comments_tell_whether_they_were_ever_edited` |
 //! | Find-or-create looks for branch and marker | `github::traps::the_pull_request_of_somebody_else_on_our_branch_is_not_taken` |
 //! | Links in comments carry no credential | `replies::a_page_is_linked_only_where_a_reader_could_reach_it` |
+//! | nor those that the server writes, with `public_url` | `served::keys::where_the_server_is_reached_from_outside_comments_link_to_the_page_without_its_key` |
 //! | Signed links expire and come from `tasks show --link` | `web::pages::a_link_opens_the_page_of_its_task_and_leaves_no_credential_in_the_address` |
 //! | Where no drafts exist, the approval check is pending | `report::the_approval_is_pending_until_somebody_gave_it` |
 //! | Issue deleted or locked | `served::bad::a_delivery_for_another_repository_changes_nothing_and_a_deleted_or_locked_issue_breaks_nothing` |

@@ -4,12 +4,15 @@ mod acts;
 mod away;
 mod bad;
 mod ending;
+mod faults;
 mod figures;
+mod front;
 mod github;
 mod keys;
 mod people;
 mod redelivered;
 mod retention;
+mod rewritten;
 mod roads;
 mod starting;
 mod verdicts;
@@ -62,8 +65,11 @@ struct Keys {
     repository: &'static str,
     /// Lines of the `[[forge]]`.
     forge: &'static str,
+    /// Lines of the `[server]`.
+    site: &'static str,
     /// Tables of the server file.
     server: &'static str,
+    /// Empty: the server has none.
     agent: &'static str,
 }
 
@@ -72,6 +78,7 @@ impl Default for Keys {
         Self {
             repository: "",
             forge: "",
+            site: "",
             server: "",
             agent: AGENT,
         }
@@ -125,6 +132,13 @@ impl World {
     }
 
     async fn made(test: &str, hears: Hears, text: &str, keys: Keys) -> Option<Self> {
+        let mut world = Self::quiet(test, hears, text, keys).await?;
+        world.serve(keys.agent).await;
+        Some(world)
+    }
+
+    /// The same, not served yet.
+    async fn quiet(test: &str, hears: Hears, text: &str, keys: Keys) -> Option<Self> {
         let gitea = Gitea::start(test)?;
         let (owner, bot) = (gitea.user("dana").await, gitea.user("bot").await);
         let repo = gitea.repo(&owner, "thing", false).await;
@@ -158,7 +172,6 @@ impl World {
             serving: None,
         };
         world.repos.push(world.repo.name.clone());
-        world.serve(keys.agent).await;
         Some(world)
     }
 
@@ -168,10 +181,15 @@ impl World {
             Hears::Hooks | Hears::ByHand => "0",
             Hears::Polling => "10s",
         };
+        let agent = match agent {
+            "" => String::new(),
+            agent => format!("[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']"),
+        };
         let config = format!(
-            "version = 1\n[server]\nlisten = \"127.0.0.1:{}\"\n[[forge]]\nname = \"main\"\nkind = \"gitea\"\n\
-             base_url = \"{}\"\nrepos = {:?}\npoll = \"{poll}\"\n{}\n[agents.default]\ncommand = [\"sh\", \"-c\", '''{agent}''']\n{}\n",
+            "version = 1\n[server]\nlisten = \"127.0.0.1:{}\"\n{}\n[[forge]]\nname = \"main\"\nkind = \"gitea\"\n\
+             base_url = \"{}\"\nrepos = {:?}\npoll = \"{poll}\"\n{}\n{agent}\n{}\n",
             self.port,
+            self.keys.site,
             self.front.as_deref().unwrap_or(self.gitea.url()),
             self.repos,
             self.keys.forge,
@@ -253,6 +271,14 @@ impl World {
             .output()
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Does nothing, or goes on: `STOP`, `CONT`.
+    fn signal(&self, signal: &str) {
+        let Some(child) = &self.serving else { return };
+        let id = child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.unwrap().success());
     }
 
     fn kill(&mut self) {

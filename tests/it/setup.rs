@@ -4,6 +4,7 @@ mod app;
 mod by_url;
 mod doctor;
 mod first;
+mod published;
 mod readme;
 
 use std::os::unix::process::CommandExt as _;

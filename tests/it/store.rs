@@ -157,6 +157,7 @@ fn new_task() -> NewTask {
             number: 0,
             source: "issue.md".to_owned(),
             out: None,
+            publish: None,
         },
         requester: "ann".to_owned(),
         requester_address: None,

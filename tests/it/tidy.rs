@@ -9,6 +9,7 @@
     reason = "a rule that cannot be read ends the test with its reason"
 )]
 
+mod keys;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};

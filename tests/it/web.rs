@@ -8,7 +8,7 @@ mod signed;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use prentice::store::{Clock, HookId, Store, StoredHook, Unwatched, open};
 use prentice::web::{Door, Limits, LinkKey, Site, serve};
 use secrecy::SecretString;
 use sha2::Sha256;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -35,6 +37,15 @@ impl Clock for Still {
     }
 }
 
+/// Stands still until a test moves it.
+struct Moved(Arc<AtomicI64>);
+
+impl Clock for Moved {
+    fn now(&self) -> Time {
+        Time(Still.now().0 + self.0.load(Ordering::SeqCst))
+    }
+}
+
 fn link_key() -> LinkKey {
     LinkKey::new(SecretString::from("0".repeat(64)))
 }
@@ -45,6 +56,8 @@ struct Server {
     store: Arc<dyn Store>,
     wake: Arc<Notify>,
     alive: Arc<AtomicBool>,
+    /// Milliseconds by which its clock was moved.
+    later: Arc<AtomicI64>,
     shutdown: CancellationToken,
     serving: JoinHandle<usize>,
     data: PathBuf,
@@ -76,6 +89,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let (wake, alive) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(true)));
+        let later = Arc::new(AtomicI64::new(0));
         let shutdown = CancellationToken::new();
         let door = |name: &str, kind, secret: Option<&str>| Door {
             name: name.to_owned(),
@@ -96,7 +110,7 @@ impl Server {
                 false => Err("the worker stands still".to_owned()),
             }),
             metrics: true,
-            clock: Arc::new(Still),
+            clock: Arc::new(Moved(Arc::clone(&later))),
             link_key: Some(link_key()),
             is_secure: true,
             limits,
@@ -108,6 +122,7 @@ impl Server {
             store,
             wake,
             alive,
+            later,
             shutdown,
             serving,
             data,
@@ -504,6 +519,37 @@ async fn health_is_told_by_store_and_worker() {
     let closed = (503, "the store cannot be read".to_owned());
     assert_eq!(server.get("/readyz").await, closed);
     assert_eq!(server.get("/healthz").await, alive("alive"));
+}
+
+#[tokio::test]
+async fn a_server_that_stores_nothing_is_not_ready() {
+    let server = Server::with(Limits {
+        store: Duration::from_millis(200),
+        ..Limits::default()
+    })
+    .await;
+    assert_eq!(server.get("/readyz").await.0, 200);
+    // Reading goes on where nothing can be written.
+    let mut writing = SqliteConnectOptions::new()
+        .filename(server.data.join("prentice.db"))
+        .connect()
+        .await
+        .unwrap();
+    let locked = sqlx::query("BEGIN IMMEDIATE").execute(&mut writing).await;
+    locked.unwrap();
+    assert_eq!(server.deliver("d-1", "issues", b"{}").await.0, 503);
+    writing.close().await.unwrap();
+    let full = (
+        503,
+        "a delivery could not be stored; the log says why".to_owned(),
+    );
+    assert_eq!(server.get("/readyz").await, full);
+    assert_eq!(server.get("/healthz").await.0, 200);
+    // Where nothing is sent to who is not ready, time alone can tell.
+    server.later.store(59_999, Ordering::SeqCst);
+    assert_eq!(server.get("/readyz").await, full);
+    server.later.store(60_000, Ordering::SeqCst);
+    assert_eq!(server.get("/readyz").await.0, 200);
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ use prentice::store::{
     Store, Unwatched, open,
 };
 use prentice::worker::{Patience, Room, Worker, World};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::fake_forge::{FakeForge, Fault};
@@ -71,6 +73,8 @@ enum BenchIs {
     AfterCancel,
     /// Never given.
     Never,
+    /// Never given the first time, broken afterwards.
+    NeverFirst,
 }
 
 struct Fake {
@@ -83,6 +87,8 @@ struct Fake {
     benches: AtomicUsize,
     /// A bench was still being waited for when the job was dropped.
     dropped: Arc<AtomicBool>,
+    /// Another one was asked for meanwhile.
+    beside: AtomicBool,
 }
 
 struct OnDrop(Arc<AtomicBool>);
@@ -117,10 +123,15 @@ impl World for Fake {
         }
         match self.bench {
             BenchIs::Panic if before == 0 => panic!("planned by a test"),
+            BenchIs::NeverFirst if before > 0 => {
+                let is_over = self.dropped.load(Ordering::SeqCst);
+                self.beside.fetch_or(!is_over, Ordering::SeqCst);
+                return Err(RunError::Broken("no commit".to_owned()));
+            }
             BenchIs::Broken | BenchIs::Panic => {
                 return Err(RunError::Broken("no commit".to_owned()));
             }
-            BenchIs::Never => {
+            BenchIs::Never | BenchIs::NeverFirst => {
                 let _dropped = OnDrop(Arc::clone(&self.dropped));
                 std::future::pending::<()>().await;
             }
@@ -200,13 +211,19 @@ struct At {
     first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Blocks the writer for this long before each commit that has the word.
     block: Duration,
+    /// The first one only.
+    block_once: bool,
+    blocked: AtomicUsize,
     progress: AtomicUsize,
 }
 
 impl Steps for At {
     fn before(&self, what: &str) {
         if !self.block.is_zero() && what.contains(self.word) {
-            std::thread::sleep(self.block);
+            let before = self.blocked.fetch_add(1, Ordering::SeqCst);
+            if before == 0 || !self.block_once {
+                std::thread::sleep(self.block);
+            }
         }
     }
 
@@ -253,6 +270,7 @@ impl Here {
             bench,
             benches: AtomicUsize::new(0),
             dropped: Arc::default(),
+            beside: AtomicBool::new(false),
         });
         let world: Arc<dyn World> = Arc::clone(&fake) as _;
         let worker = Worker::new(Arc::clone(&store), Arc::new(lock), clock, world, patience);
@@ -365,7 +383,7 @@ pub(crate) fn replay(id: TaskId, journal: &[JournalLine]) -> Task {
     task.expect("an empty journal")
 }
 
-fn new_task(number: i64) -> NewTask {
+pub(crate) fn new_task(number: i64) -> NewTask {
     let text = "# A title\n\n## Acceptance criteria\n\n- it works (`tests`)\n";
     NewTask {
         issue: IssueRef {
@@ -375,6 +393,7 @@ fn new_task(number: i64) -> NewTask {
             number,
             source: "issue.md".to_owned(),
             out: None,
+            publish: None,
         },
         requester: "dana".to_owned(),
         requester_address: None,
@@ -568,6 +587,108 @@ async fn a_job_whose_lease_cannot_be_renewed_is_given_up_at_its_end() {
     // Nobody said that it ended: whoever starts next takes it over.
     let state = here.job(JobKind::Run).await;
     assert!(matches!(state, JobState::Claimed { .. }), "{state:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_lease_was_over_is_taken_anew_by_the_same_server_once_it_has_ended() {
+    let patience = Patience {
+        heartbeat: Duration::from_millis(50),
+        lost_after: Duration::from_millis(400),
+    };
+    let steps = At {
+        word: "heartbeat",
+        block: Duration::from_secs(1),
+        block_once: true,
+        ..At::default()
+    };
+    let here = Here::new(BenchIs::NeverFirst, patience, 120_000, steps).await;
+    here.request(1).await;
+    here.serving((1, 1), async {
+        here.says(1, "**Agent task: failed**").await;
+    })
+    .await;
+    // It was an attempt: two more of this run, and three of the one that follows it.
+    assert_eq!(here.fake.benches.load(Ordering::SeqCst), 6);
+    assert!(!here.fake.beside.load(Ordering::SeqCst), "two at once");
+    here.check_journal().await;
+}
+
+/// Another process writes, and does not stop before it is told to; it has begun when this returns.
+fn writes_on(db: PathBuf, stop: std::sync::mpsc::Receiver<()>) {
+    let (begun, begins) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(async {
+            let mut db = SqliteConnectOptions::new()
+                .filename(db)
+                .connect()
+                .await
+                .unwrap();
+            sqlx::query("begin immediate")
+                .execute(&mut db)
+                .await
+                .unwrap();
+            begun.send(()).unwrap();
+            let _ = stop.recv();
+            sqlx::query("rollback").execute(&mut db).await.unwrap();
+        });
+    });
+    begins.recv().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_answer_that_could_not_be_stored_is_stored_once_the_store_answers_again() {
+    let here = Here::new(BenchIs::Broken, PATIENT, 0, At::default()).await;
+    here.request(1).await;
+    here.decide().await;
+    here.happens(stopped()).await;
+    here.decide().await;
+    // The clean-up is done; from then on nobody can write.
+    let (stop, stopped) = std::sync::mpsc::channel();
+    let db = here.fake.dir.path().join("data/prentice.db");
+    let begin = Mutex::new(Some(move || writes_on(db, stopped)));
+    here.fake.forge.world().at_clean_up = Some(Box::new(move || {
+        if let Some(begin) = begin.lock().unwrap().take() {
+            begin();
+        }
+    }));
+    let told: Mutex<Vec<Option<String>>> = Mutex::default();
+    let mend = |why: Option<&str>| {
+        // Whoever wrote is done once somebody heard of it.
+        let _ = stop.send(());
+        told.lock().unwrap().push(why.map(str::to_owned));
+    };
+    let (room, serving) = (
+        Room {
+            slots: 1,
+            per_repo: 1,
+            grace: Duration::from_secs(1),
+        },
+        CancellationToken::new(),
+    );
+    let is_answered = async {
+        loop {
+            let Stage::Ended { left, .. } = here.task().await.stage else {
+                panic!("it was stopped");
+            };
+            if left.is_some() {
+                break serving.cancel();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    // The store waits ten seconds for the other process, and the server half a minute for what ails its host.
+    let both = async { tokio::join!(here.worker.serve(room, &serving, &mend), is_answered) };
+    let (served, ()) = tokio::time::timeout(Duration::from_secs(90), both)
+        .await
+        .expect("nobody answers the clean-up any more");
+    served.unwrap();
+    assert!(told.lock().unwrap()[0].as_ref().unwrap().contains("busy"));
+    let again = here.fake.forge.world().cleaned;
+    assert_eq!(again, 1, "what was done is not done again");
+    here.check_journal().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -43,17 +43,32 @@ pub(super) struct Counted {
     pub(super) unsigned: u64,
 }
 
-/// What a server at `listen` counted; `None` where none answers, or it does not tell.
-pub(super) async fn deliveries(listen: &str) -> Option<Counted> {
+/// What is heard of deliveries where a server should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing answers.
+    Nothing,
+    /// Something answers, without figures.
+    NoFigures,
+    /// What it counted.
+    Counted(Counted),
+}
+
+/// What a server at `listen` counted.
+pub(super) async fn deliveries(listen: &str) -> Heard {
     let asked = async {
         let mut stream = request(listen, "/metrics").await.ok()?;
         let mut page = Vec::new();
         let mut all = (&mut stream).take(PAGE_MAX);
         all.read_to_end(&mut page).await.ok()?;
-        String::from_utf8(page).ok()
+        Some(String::from_utf8_lossy(&page).into_owned())
     };
-    let page = tokio::time::timeout(PATIENCE, asked).await.ok()??;
-    count(&page)
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Some(page)) if page.starts_with("HTTP/1.1 ") => {
+            count(&page).map_or(Heard::NoFigures, Heard::Counted)
+        }
+        Ok(Some(_) | None) | Err(_) => Heard::Nothing,
+    }
 }
 
 fn count(page: &str) -> Option<Counted> {
@@ -149,5 +164,38 @@ mod tests {
         let line = serving(&address).await;
         assert!(line.text.contains("refused"), "{}", line.text);
         assert_eq!(line.fix.as_deref(), Some("start it with `prentice serve`"));
+    }
+
+    /// What is heard of one that says `answer`.
+    async fn heard(answer: &'static [u8]) -> Heard {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 200];
+            let length = stream.read(&mut request).await.unwrap();
+            assert!(request[..length].starts_with(b"GET /metrics HTTP/1.1\r\n"));
+            stream.write_all(answer).await.unwrap();
+        });
+        deliveries(&address).await
+    }
+
+    #[tokio::test]
+    async fn a_server_without_figures_is_none_that_does_not_answer() {
+        let told = heard(
+            b"HTTP/1.1 200 OK\r\n\r\n\
+              prentice_webhook_deliveries_total{event=\"push\",result=\"stored\"} 2\n\
+              prentice_webhook_deliveries_total{event=\"ping\",result=\"repeated\"} 1\n\
+              prentice_webhook_deliveries_total{event=\"none\",result=\"unsigned\"} 4\n",
+        );
+        let counted = Counted {
+            taken: 3,
+            unsigned: 4,
+        };
+        assert_eq!(told.await, Heard::Counted(counted));
+        let none = heard(b"HTTP/1.1 404 Not Found\r\n\r\nthere is nothing here\n");
+        assert_eq!(none.await, Heard::NoFigures);
+        assert_eq!(heard(b"SSH-2.0-OpenSSH_9.2\r\n").await, Heard::Nothing);
+        assert_eq!(heard(b"").await, Heard::Nothing);
     }
 }

@@ -15,24 +15,29 @@ use secrecy::SecretString;
 use self::hook::{Kept, Tested, hooked};
 use self::lines::{
     answers, clock, file, granted, labelled, named, no_answer, nothing_there, reaches, served,
-    unread,
+    shared, unread,
 };
 use super::super::connect::{examine, service};
 use super::super::credential::read_credential;
 use super::super::prepare::{Prepared, governing};
 use super::super::remote::{remote, remote_error};
 use super::super::{AppError, Said, SystemClock};
-use super::{Line, alive};
+use super::Line;
+use super::alive::{self, Heard};
 use crate::config::{self, Env, ForgeKind, ForgeSettings, Origins, Server};
 use crate::forge::{self, Examine, HookSeen, Repository, Service};
 use crate::git::{Mirror, Want};
-use crate::store::{Clock as _, Store};
+use crate::intake::BY_OURS;
+use crate::store::{Clock as _, RepositoryKey, Store};
 
 /// The group of all lines here.
 const GROUP: &str = "forge";
 
 /// Most repositories of one forge that are looked at.
 const REPOSITORIES_MAX: usize = 20;
+
+/// How many days an act of our account is told that somebody else did with it.
+const SHARED_DAYS: u64 = 30;
 
 /// How long a test delivery may take to arrive.
 const DELIVERY: Duration = Duration::from_secs(10);
@@ -196,6 +201,19 @@ impl Look<'_> {
         if let Some(line) = self.hook(asked, repository).await {
             lines.push(line);
         }
+        lines.extend(self.shared(asked, repository).await);
+    }
+
+    /// What a server saw people do with our account. That it saw nothing proves nothing, so nothing is told then.
+    async fn shared(&self, asked: &Asked<'_>, repository: &Repository) -> Option<Line> {
+        let key = RepositoryKey {
+            forge: asked.forge.name.clone(),
+            id: repository.id,
+        };
+        let since = SystemClock.now().minus_secs(SHARED_DAYS * 24 * 60 * 60);
+        let acts = self.store?.settled_since(&key, "", BY_OURS, since);
+        let acts = acts.await.ok().filter(|acts| *acts > 0)?;
+        Some(shared(asked, repository, acts))
     }
 
     /// The rules of the default branch, fetched and read as a task would.
@@ -263,16 +281,17 @@ impl Look<'_> {
         let kept = kept.map_or(Kept::Unknown, |newest| {
             Kept::since(newest, SystemClock.now())
         });
-        let listen = &self.server.listen;
-        let line = hooked(asked, repository, (seen, tested), kept, listen);
+        let line = hooked(asked, repository, (seen, tested), kept, self.server);
         Some(line)
     }
 
     /// Has the webhook tested, where our server is there to say what became of it.
     async fn test(&self, examine: &dyn Examine, repository: &Repository, id: i64) -> Tested {
         let listen = &self.server.listen;
-        let Some(before) = alive::deliveries(listen).await else {
-            return Tested::Not;
+        let before = match alive::deliveries(listen).await {
+            Heard::Counted(before) => before,
+            Heard::NoFigures => return Tested::Unseen,
+            Heard::Nothing => return Tested::Not,
         };
         if let Err(why) = examine.test_hook(repository, id).await {
             return Tested::Refused(why.to_string());
@@ -280,8 +299,10 @@ impl Look<'_> {
         let until = tokio::time::Instant::now() + DELIVERY;
         while tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            let Some(now) = alive::deliveries(listen).await else {
-                return Tested::Not;
+            let now = match alive::deliveries(listen).await {
+                Heard::Counted(now) => now,
+                Heard::NoFigures => return Tested::Unseen,
+                Heard::Nothing => return Tested::Not,
             };
             if now.unsigned > before.unsigned {
                 return Tested::Wrong;

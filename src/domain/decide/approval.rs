@@ -32,6 +32,22 @@ pub fn asked_now(task: &Task, of: &ApprovalOf) -> Vec<String> {
     }
 }
 
+/// Fewest digits of a digest by which a text is accepted. Who writes an issue writes as many texts as they like, until
+/// two of them share the first digits; the number by which we call a text is not theirs to choose.
+const DIGEST_DIGITS: usize = 32;
+
+/// Whether `target` names the brief as it is now.
+pub(super) fn names_brief(task: &Task, target: &Target) -> bool {
+    match target {
+        Target::Brief { number } => *number == task.brief_number(),
+        Target::Digest { digits } => {
+            let digest = task.brief.digest.as_str();
+            digits.len() >= DIGEST_DIGITS && digest.starts_with(digits.as_str())
+        }
+        _ => false,
+    }
+}
+
 /// The causes that `target` names among what is asked; `None` when it names something else.
 pub(super) fn granted_by(
     task: &Task,
@@ -46,15 +62,7 @@ pub(super) fn granted_by(
         (ApprovalOf::Brief { .. } | ApprovalOf::Result, None) => return Some(all),
     };
     match (of, target) {
-        (ApprovalOf::Brief { .. }, Target::Brief { number }) => {
-            (*number == task.brief_number()).then_some(all)
-        }
-        (ApprovalOf::Brief { .. }, Target::Digest { digits }) => task
-            .brief
-            .digest
-            .as_str()
-            .starts_with(digits.as_str())
-            .then_some(all),
+        (ApprovalOf::Brief { .. }, target) => names_brief(task, target).then_some(all),
         (ApprovalOf::Round { .. }, Target::Round) => Some(all),
         (ApprovalOf::Result, target) => {
             let revision = task.revision.as_ref()?;
@@ -73,7 +81,7 @@ pub(super) fn granted_by(
                 Target::Brief { .. } | Target::Round => None,
             }
         }
-        (ApprovalOf::Brief { .. } | ApprovalOf::Round { .. }, _) => None,
+        (ApprovalOf::Round { .. }, _) => None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::domain::ident::{CommitId, Digest, Time};
 use crate::domain::settings::OnVerifyFail;
 use crate::domain::task::{
     About, ApprovalOf, Closing, Ending, Failure, FailureClass, Note, NoteKind, Outstanding,
-    Question, Revision, RunResult, Stage, Step, Task, Waiting,
+    PublishedAt, Question, Revision, RunResult, Stage, Step, Task, Waiting,
 };
 
 /// A task that is copied when it is first changed: most of what happens changes nothing.
@@ -368,6 +368,22 @@ impl<'a> Next<'a> {
             })
         } else {
             self.publish(number)
+        }
+    }
+
+    /// Nothing of what is shown on this machine changes.
+    pub(super) fn published_beside(mut self, head: &CommitId, page: &str) -> Decision {
+        let there = PublishedAt {
+            head: head.clone(),
+            page: page.to_owned(),
+        };
+        if self.task.issue.publish.is_none() || self.task.published.as_deref() == Some(&there) {
+            return Decision::Stale;
+        }
+        self.task.published = Some(Box::new(there));
+        Decision::Moved {
+            task: Box::new(self.task.0.into_owned()),
+            effects: self.effects,
         }
     }
 

@@ -28,8 +28,8 @@ pub enum NotNow {
     },
     /// The accepted text is not the text of the task any more.
     OtherText {
-        /// First digits of the digest that would be accepted now.
-        digest: String,
+        /// The number of the text that would be accepted now.
+        number: u32,
     },
     /// The answer cannot be read into the brief.
     BadAnswer {

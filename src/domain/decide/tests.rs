@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::domain::brief::{self, Survey};
-use crate::domain::event::RunOutcome;
+use crate::domain::event::{RunOutcome, Target};
 use crate::domain::evidence::{CheckEvidence, Exit, LogRef, Seen};
 use crate::domain::gates::{Cause, Finding, Gate, Outcome};
 use crate::domain::ident::{CommitId, Digest, TaskId};
 use crate::domain::settings::Settings;
 use crate::domain::task::{
-    AgentSpec, Claims, Closing, FileStat, IssueRef, NewTask, Pull, Revision, RunFacts, RunResult,
+    AgentSpec, Claims, Closing, FileStat, IssueRef, NewTask, Pull, RepositoryFile, Revision,
+    RunFacts, RunResult,
 };
 
 const AT: Time = Time(1_795_184_405_000);
@@ -32,6 +33,7 @@ fn task(stage: Stage) -> Task {
             number: 1,
             source: "issue.md".to_owned(),
             out: None,
+            publish: None,
         },
         requester: DANA.to_owned(),
         requester_address: None,
@@ -96,6 +98,7 @@ fn result(evidence: Vec<CheckEvidence>, findings: Vec<Finding>) -> RunResult {
         claims: Claims::default(),
         exposure: None,
         by_hand: None,
+        repository_file: None,
         droppings: Vec::new(),
         facts: RunFacts::default(),
     }
@@ -205,6 +208,7 @@ fn a_check_of_a_head_that_is_not_there_any_more_moves_nothing() {
         files: Vec::new(),
         evidence: check(vec![seen(0)]),
         findings: Vec::new(),
+        repository_file: None,
     };
     assert_eq!(decide(&task, &checked(2, 'b'), AT), Decision::Stale);
     assert_eq!(decide(&task, &checked(1, 'c'), AT), Decision::Stale);
@@ -233,6 +237,7 @@ fn what_was_seen_of_a_persons_commit_replaces_all_that_was_known_of_ours() {
         files: vec![file.clone()],
         evidence: Vec::new(),
         findings: Vec::new(),
+        repository_file: None,
     };
     let (now, _) = moved(&task, &checked(&commit('c')));
     let revision = now.revision.unwrap();
@@ -428,6 +433,7 @@ fn a_branch_is_deleted_only_at_a_head_that_a_run_made() {
         files: Vec::new(),
         evidence: check(vec![seen(0)]),
         findings: Vec::new(),
+        repository_file: None,
     };
     let (judged, _) = moved(&adopted, &checked);
     let rejected = Event::Rejected {
@@ -598,9 +604,13 @@ fn a_commit_that_a_person_pushes_voids_what_was_granted_before() {
         files: vec![theirs.clone()],
         evidence: check(vec![seen(0)]),
         findings: vec![finding(Gate::Paths, Outcome::Ask)],
+        repository_file: Some(RepositoryFile::Valid {
+            path: "prentice.toml".to_owned(),
+        }),
     };
     let (judged, _) = moved(&checking, &checked);
     let revision = judged.revision.as_ref().unwrap();
+    assert!(revision.result.repository_file.is_some());
     assert_eq!(revision.open_asks().count(), 1);
     assert_eq!(revision.result.files, [theirs]);
     // What was typed for the result before does not grant this one; its own name does.
@@ -889,7 +899,7 @@ fn whoever_accepts_signs_with_their_own_address_or_with_none() {
     let mut proposed = task(Stage::Proposed);
     proposed.requester = "eve".to_owned();
     proposed.requester_address = Some("3+eve@forge.test".to_owned());
-    let digits = proposed.brief.digest.short().to_owned();
+    let number = proposed.brief_number();
     let acts = |by: &str, address: Option<&str>| {
         let (by, address) = (by.to_owned(), address.map(str::to_owned));
         let accepted = Event::Accepted {
@@ -897,9 +907,7 @@ fn whoever_accepts_signs_with_their_own_address_or_with_none() {
             digest: proposed.brief.digest.clone(),
             address: address.clone(),
         };
-        let target = Some(Target::Digest {
-            digits: digits.clone(),
-        });
+        let target = Some(Target::Brief { number });
         let approved = Event::Approved {
             by,
             target,
@@ -925,6 +933,34 @@ fn whoever_accepts_signs_with_their_own_address_or_with_none() {
     for event in acts("eve", None) {
         assert_eq!(signs(&event).1.as_deref(), Some("3+eve@forge.test"));
     }
+}
+
+#[test]
+fn a_proposed_text_is_accepted_by_its_number_or_by_so_many_digits_that_nobody_finds_another_with_them()
+ {
+    let mut proposed = task(Stage::Proposed);
+    proposed.brief_edits = 1;
+    let digest = proposed.brief.digest.as_str().to_owned();
+    let takes = |target: Option<Target>| {
+        let approved = Event::Approved {
+            by: DANA.to_owned(),
+            target,
+            address: None,
+        };
+        match decide(&proposed, &approved, AT) {
+            Decision::Moved { task, .. } => task.word() != "proposed",
+            Decision::Refused(NotNow::OtherText { number: 2 }) => false,
+            other => panic!("{other:?}"),
+        }
+    };
+    let digits = |count: usize| {
+        let digits = digest[..count].to_owned();
+        takes(Some(Target::Digest { digits }))
+    };
+    assert!(takes(Some(Target::Brief { number: 2 })));
+    assert!(!takes(Some(Target::Brief { number: 1 })));
+    assert!(!takes(None));
+    assert_eq!([6, 31, 32, 64].map(digits), [false, false, true, true]);
 }
 
 #[test]

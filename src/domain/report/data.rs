@@ -5,8 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::super::evidence::{CheckEvidence, Exit};
 use super::super::gates::Outcome;
 use super::super::ident::CommitId;
-use super::super::task::{Ending, RunResult, Stage, Task};
+use super::super::task::{Ending, FileMistake, RepositoryFile, RunResult, Stage, Task};
+use super::super::text::title;
 use super::{count, passes, required};
+
+/// Longest title of the check on the repository file.
+const CONFIG_TITLE_MAX: usize = 240;
+
+/// Longest text of a mark.
+const MARK_MAX: usize = 320;
 
 /// One check on one commit, as a forge shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +26,22 @@ pub struct CheckReport {
     pub state: CheckState,
     /// The same in one line, harmless to show.
     pub title: String,
+    /// Lines of files that it is about, where the forge can show them; where not, the title says enough.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
+}
+
+/// What a check says of one line of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The file.
+    pub path: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub col: usize,
+    /// What it says: one line that is no Markdown, harmless to show.
+    pub message: String,
 }
 
 /// States of a check. On forges with statuses only, `ActionRequired` is pending with a title that says what for.
@@ -62,6 +85,7 @@ pub fn checks(task: &Task) -> Vec<CheckReport> {
         sha: sha.clone(),
         state,
         title,
+        marks: Vec::new(),
     };
     if *sha != result.head {
         let title = if checking {
@@ -76,16 +100,57 @@ pub fn checks(task: &Task) -> Vec<CheckReport> {
         report("scope", scope_state(task, result)),
         report("approval", approval_state(task)),
     ];
-    if let Some(file) = &task.settings.file
-        && result
-            .files
-            .iter()
-            .any(|changed| changed.path.as_bytes() == file.as_bytes())
-    {
-        let title = "changes the configuration; it governs nothing until it is merged".to_owned();
-        all.push(report("config", (CheckState::Neutral, title)));
-    }
+    all.extend(config_check(result.repository_file.as_ref(), sha));
     all
+}
+
+/// The check on the repository file, for a commit that changes it.
+#[must_use]
+pub fn config_check(file: Option<&RepositoryFile>, sha: &CommitId) -> Option<CheckReport> {
+    let (state, title, marks) = match file? {
+        RepositoryFile::Valid { path } => (
+            CheckState::Success,
+            format!("{path} is valid; it governs nothing until it is merged"),
+            Vec::new(),
+        ),
+        RepositoryFile::Gone { path } => (
+            CheckState::Neutral,
+            format!("{path} goes; once that is merged, built-in rules hold"),
+            Vec::new(),
+        ),
+        RepositoryFile::Broken {
+            path,
+            mistakes,
+            more,
+        } => {
+            let first = mistakes.first();
+            let at = first.map_or_else(String::new, |first| {
+                format!("{path}:{}:{}: {}", first.line, first.col, first.message)
+            });
+            let lead = match mistakes.len() + more {
+                0 | 1 => String::new(),
+                all => format!("{all} mistakes, the first at "),
+            };
+            let mark = |mistake: &FileMistake| Mark {
+                path: path.clone(),
+                line: mistake.line,
+                col: mistake.col,
+                message: title(&mistake.message, MARK_MAX),
+            };
+            (
+                CheckState::Failure,
+                title(&format!("{lead}{at}"), CONFIG_TITLE_MAX),
+                mistakes.iter().map(mark).collect(),
+            )
+        }
+    };
+    Some(CheckReport {
+        name: "prentice / config".to_owned(),
+        sha: sha.clone(),
+        state,
+        title,
+        marks,
+    })
 }
 
 pub(super) fn verify_state(evidence: &[CheckEvidence]) -> (CheckState, String) {

@@ -37,6 +37,9 @@ pub fn journal_line(event: &Event) -> String {
                 pull.head.short()
             )
         }
+        Event::PublishedBeside { head, page } => {
+            format!("{} is published: {}", head.short(), words(page))
+        }
         Event::PublishFailed { revision, failure } => {
             format!("r{revision} was not published: {}", words(&failure.message))
         }

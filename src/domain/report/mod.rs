@@ -24,7 +24,7 @@ mod turn;
 mod verdict;
 
 pub use commit::commit_message;
-pub use data::{CheckReport, CheckState, checks, label};
+pub use data::{CheckReport, CheckState, Mark, checks, config_check, label};
 pub use journal::{journal_line, not_now, step_words};
 pub use json::{LogPath, SCHEMA_VERSION, result_json, verify_json};
 pub use pull::{PULL_MAX, pull_body, pull_body_after, pull_title};
@@ -148,18 +148,23 @@ fn reachable(base: &str) -> bool {
     base.bytes().all(plain) && !host.is_empty() && !own
 }
 
+/// What `approve` calls the text of a task.
+fn brief_name(task: &Task) -> String {
+    format!("b{}", task.brief_number())
+}
+
 /// What `approve` and `reject` call that which is asked now.
 fn asked_name(task: &Task) -> Option<String> {
     match &task.stage {
         Stage::AwaitingApproval { of } => Some(match of {
-            ApprovalOf::Brief { .. } => "b1".to_owned(),
+            ApprovalOf::Brief { .. } => brief_name(task),
             ApprovalOf::Result => match &task.revision {
                 Some(revision) => format!("r{}", revision.number),
                 None => "r1".to_owned(),
             },
             ApprovalOf::Round { .. } => "round".to_owned(),
         }),
-        Stage::Proposed => Some(task.brief.digest.short().to_owned()),
+        Stage::Proposed => Some(brief_name(task)),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ use super::review::{Theirs, theirs};
 use super::status::{hidden_line, left_out_line, warning_rows};
 use super::template::before;
 use super::turn::is_draft;
+use super::verdict::repository_file;
 use super::{
     Page, Voice, chars, checks_origin, count, dependencies, exits, finding_line, last_lines, line,
     rounds, short_path, size, span, telling, verdict_cell,
@@ -306,6 +307,7 @@ fn scope(page: &mut Page, task: &Task, revision: &Revision) {
         page.add("The gates found nothing.");
     }
     page.rows("What the gates found:\n\n", &findings, 5_000, "findings");
+    repository_file(page, result);
     let approvals: Vec<String> = task
         .approvals
         .iter()
@@ -337,7 +339,12 @@ fn scope(page: &mut Page, task: &Task, revision: &Revision) {
         "paths",
     );
     let policy = match &task.settings.file {
-        Some(file) => format!("Policy: {} at `{}`", span(file, 150), task.base.short()),
+        Some(file) => {
+            // What is published from one machine is governed by the default branch, whatever it started from.
+            let published = task.issue.publish.as_ref();
+            let rules = published.map_or(&task.base, |to| &to.rules);
+            format!("Policy: {} at `{}`", span(file, 150), rules.short())
+        }
         None => "Policy: built-in values; the repository has no file of its own".to_owned(),
     };
     page.add(&policy);

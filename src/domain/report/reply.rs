@@ -1,5 +1,6 @@
 //! Answers to what people type on a forge: one comment each, short, addressed to nobody but its reader.
 
+use super::super::brief::BriefError;
 use super::super::command::{self, Mistake, Surface, Target, Verb};
 use super::super::decide::NotNow;
 use super::super::ident::Time;
@@ -14,7 +15,7 @@ use super::{Page, Voice, chars, line, step_words};
 pub const REPLY_MAX: usize = 1_500;
 
 /// What somebody is answered who typed something, or asked for a task by a label.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Reply<'a> {
     /// What the caller can do here now, or all about one verb.
     Help {
@@ -63,6 +64,13 @@ pub enum Reply<'a> {
         /// That one.
         task: &'a Task,
     },
+    /// The text was approved before the forge showed it.
+    Unseen {
+        /// Its task.
+        task: &'a Task,
+    },
+    /// The text was approved, and the issue says something else that cannot be a brief.
+    Unreadable(BriefError),
     /// Nothing was started, since the repository file has mistakes.
     Broken {
         /// All of them, as text.
@@ -128,6 +136,18 @@ impl<'a> Reply<'a> {
             Self::Refused(why) => page.add(&why.to_string()),
             Self::NotNow { task, why } => page.add(&not_now(task, why, voice)),
             Self::Older { task, named } => page.add(&older(task, *named, voice)),
+            Self::Unseen { task } => {
+                let name = super::brief_name(task);
+                page.add(&format!(
+                    "The text {} was not in the status comment yet when you wrote. Nothing was approved. Look at it there; \
+                     {} accepts it.",
+                    code(&name),
+                    voice.say("approve", &name, task.id)
+                ));
+            }
+            Self::Unreadable(why) => page.add(&format!(
+                "Nothing was approved: the issue says something else now, and I cannot read it: {why}."
+            )),
             Self::Status { task, now } => page.add(&standing(task, *now, voice)),
             Self::NoTask { usable } => {
                 let names: Vec<String> = usable.iter().map(|verb| code(verb.row().name)).collect();
@@ -217,9 +237,10 @@ pub(super) fn no(why: &NotNow, shown: impl Fn(&str) -> String) -> String {
             let asked: Vec<String> = asked.iter().map(|one| shown(one)).collect();
             format!("that is not what is asked; asked is {}", asked.join(" or "))
         }
-        NotNow::OtherText { digest } => {
-            let digest = shown(digest);
-            format!("the text is another one by now; its digest is {digest}")
+        NotNow::OtherText { number } => {
+            format!(
+                "a text is accepted by its name, and the one that is there now is called `b{number}`"
+            )
         }
         NotNow::BadAnswer { why } => format!("the answer cannot be used: {}", shown(why)),
         NotNow::NoQuestion { number, asked } => match asked {
@@ -240,7 +261,7 @@ fn possible(task: &Task, voice: &Voice) -> String {
     match &task.stage {
         Stage::Proposed => format!(
             "the label {label} or {} accepts its text",
-            say("approve", task.brief.digest.short())
+            say("approve", &super::brief_name(task))
         ),
         Stage::Queued { .. } | Stage::Running { .. } | Stage::Publishing { .. } => {
             format!("{} ends it", say("stop", ""))

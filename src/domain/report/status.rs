@@ -119,10 +119,10 @@ fn truth(page: &mut Page, task: &Task, voice: &Voice, in_line: Option<InLine>) {
 }
 
 fn proposed(page: &mut Page, task: &Task, voice: &Voice) {
-    let digest = task.brief.digest.short();
+    let name = super::brief_name(task);
     page.add(&format!(
         "Someone who may not start a task asked for this, or nothing proves that this is the text that was accepted. \
-         I have not read beyond the text `{digest}` and will not start."
+         I have not read beyond the text `{name}` and will not start."
     ));
     if task.unshown {
         page.add(
@@ -144,7 +144,7 @@ fn proposed(page: &mut Page, task: &Task, voice: &Voice) {
     } else {
         page.add(&format!(
             "The text that would run has {length} characters, too many to show here: it is the issue as it was at {} UTC.",
-            task.accepted_at.date_clock()
+            task.since.date_clock()
         ));
     }
 }

@@ -98,6 +98,17 @@ pub fn summary_lines(
     if let Some(report) = report {
         lines.push(("report", report.to_owned()));
     }
+    let is_held = matches!(
+        task.stage,
+        Stage::AwaitingApproval { .. } | Stage::Asking { .. }
+    );
+    if let Some(to) = task.issue.publish.as_ref().filter(|_| is_held) {
+        let told = format!(
+            "opened on {} once the task goes on and ends well",
+            to.repository
+        );
+        lines.push(("pull", told));
+    }
     lines.push((
         "agent",
         match &task.agent {

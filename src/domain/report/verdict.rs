@@ -2,10 +2,12 @@
 
 use super::super::gates::Outcome;
 use super::super::ident::Time;
-use super::super::task::{Failure, RunResult};
-use super::data::{CheckReport, CheckState, verify_state};
+use super::super::task::{Failure, FileMistake, RepositoryFile, RunResult};
+use super::data::{CheckReport, CheckState, config_check, verify_state};
 use super::pull::check_row;
-use super::{Page, count, finding_line, last_lines, line, required, short_path, size, telling};
+use super::{
+    Page, count, finding_line, last_lines, line, required, short_path, size, span, telling,
+};
 
 /// Most characters of the comment.
 const VERDICT_MAX: usize = 30_000;
@@ -192,7 +194,9 @@ pub fn verdict_checks(result: &RunResult, failure: Option<&Failure>) -> Vec<Chec
             sha: result.head.clone(),
             state,
             title,
+            marks: Vec::new(),
         })
+        .chain(config_check(result.repository_file.as_ref(), &result.head))
         .collect()
 }
 
@@ -239,6 +243,7 @@ fn judged(page: &mut Page, asked: &Asked<'_>, result: &RunResult, failure: Optio
         true => page.add("The gates found nothing."),
         false => page.rows("What the gates found:\n\n", &findings, 8_000, "findings"),
     }
+    repository_file(page, result);
     let files: Vec<String> = result
         .files
         .iter()
@@ -275,6 +280,37 @@ fn judged(page: &mut Page, asked: &Asked<'_>, result: &RunResult, failure: Optio
          `{} verify` judges the newest head again.</sub>",
         asked.prefix
     ));
+}
+
+/// What becomes of the repository file, where that changes.
+pub(super) fn repository_file(page: &mut Page, result: &RunResult) {
+    match &result.repository_file {
+        None => {}
+        Some(RepositoryFile::Valid { path }) => page.add(&format!(
+            "It changes {}, which is valid then; until it is merged, that governs nothing.",
+            span(path, 60)
+        )),
+        Some(RepositoryFile::Gone { path }) => page.add(&format!(
+            "It removes {}; once that is merged, built-in rules hold.",
+            span(path, 60)
+        )),
+        Some(RepositoryFile::Broken {
+            path,
+            mistakes,
+            more,
+        }) => {
+            let row = |mistake: &FileMistake| {
+                let place = format!("{path}:{}:{}", mistake.line, mistake.col);
+                format!("- {}: {}", span(&place, 80), line(&mistake.message, 400))
+            };
+            let mut rows: Vec<String> = mistakes.iter().map(row).collect();
+            if *more > 0 {
+                rows.push(format!("- {more} more"));
+            }
+            let lead = "**It breaks the repository file**: once that is merged, nothing starts here any more.\n\n";
+            page.rows(lead, &rows, 6_000, "mistakes");
+        }
+    }
 }
 
 /// A name between backticks that stays there.

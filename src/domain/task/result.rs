@@ -32,6 +32,7 @@ impl Revision {
         files: &[FileStat],
         evidence: &[CheckEvidence],
         findings: &[Finding],
+        repository_file: Option<&RepositoryFile>,
     ) {
         if self.result.head != *head {
             self.theirs = true;
@@ -48,6 +49,7 @@ impl Revision {
         self.result.files = files.to_vec();
         self.result.evidence = evidence.to_vec();
         self.result.findings = findings.to_vec();
+        self.result.repository_file = repository_file.cloned();
     }
 
     /// The asking findings that nobody granted yet.
@@ -81,8 +83,49 @@ pub struct RunResult {
     /// What is left for a person to apply, since only a person may publish it.
     #[serde(default)]
     pub by_hand: Option<ByHand>,
+    /// What the commit makes of the repository file; `None` where it leaves it as it is.
+    #[serde(default)]
+    pub repository_file: Option<RepositoryFile>,
     /// How it was run.
     pub facts: RunFacts,
+}
+
+/// What a commit makes of the repository file. It governs nothing before it is on the default branch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "file")]
+pub enum RepositoryFile {
+    /// It can be read.
+    Valid {
+        /// Where it is then.
+        path: String,
+    },
+    /// There is none any more.
+    Gone {
+        /// Where it was.
+        path: String,
+    },
+    /// It cannot be read, so that nothing would start.
+    Broken {
+        /// Where it is then.
+        path: String,
+        /// What is wrong with it, in the order of the text. Never empty.
+        mistakes: Vec<FileMistake>,
+        /// Further mistakes.
+        more: usize,
+    },
+}
+
+/// A mistake in a repository file that is not ours: its words are not, either.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FileMistake {
+    /// What `prentice explain` takes; empty where the file was not read.
+    pub code: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub col: usize,
+    /// What is wrong and what to do, in one line.
+    pub message: String,
 }
 
 /// Changes that are no part of the commit. No gate judged them, and no check ran on them.

@@ -9,13 +9,13 @@ use serde_json::json;
 use super::super::http::Call;
 use super::super::{
     Account, Capabilities, CommentId, Error, Forge, Issue, Leave, Place, PullRequest, PullState,
-    Refs, Stands, Status, marker,
+    Refs, Stands, Status, marker, not_found,
 };
-use super::ours::{begins, capped};
-use super::shape::{RawEntry, RawIssue, RawLabel, RawPull, account};
+use super::ours::capped;
+use super::shape::{RawEntry, RawIssue, RawLabel, RawPull, account, time};
 use super::title::{DRAFT, capped_title, draft_prefix, plain_title};
 use super::{CAPABILITIES, Repo, rights};
-use crate::domain::ident::{CommitId, TaskId};
+use crate::domain::ident::{CommitId, Time};
 use crate::domain::policy::Right;
 use crate::domain::report::CheckReport;
 use crate::domain::task::Pull;
@@ -29,7 +29,7 @@ const COLOUR_WORKS: &str = "#6b7280";
 
 /// See the module.
 pub(super) struct Show {
-    repo: Repo,
+    pub(super) repo: Repo,
     refs: Arc<dyn Refs>,
 }
 
@@ -38,88 +38,10 @@ impl Show {
         Self { repo, refs }
     }
 
-    /// The task's pull request, by our account and its marker.
-    async fn find(&self, place: Place) -> Result<Option<RawPull>, Error> {
-        let me = self.repo.home.me().await?;
-        let mark = marker(place, None);
-        let ours = |pull: &RawPull| pull.is_by(me) && begins(&pull.body, &mark);
-        if let Some(known) = self.repo.home.known_pull(self.repo.id, place.task) {
-            match self.pull(known).await {
-                Ok(pull) if ours(&pull) => return Ok(Some(pull)),
-                Ok(_) | Err(Error::Gone { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        // Younger than its issue, so most of the pull requests ever made are not asked for.
-        let since = match self.raw_issue(place.issue).await {
-            Ok(issue) => issue.created_at,
-            Err(Error::Gone { .. }) => String::new(),
-            Err(error) => return Err(error),
-        };
-        let what = "our pull requests";
-        let mut call = Call::new(Method::GET, ["issues"], what)
-            .query("state", "all")
-            .query("type", "pulls")
-            .query("created_by", &me.login);
-        if !since.is_empty() {
-            call = call.query("since", since);
-        }
-        let is = |issue: &RawIssue| begins(&issue.body, &mark);
-        let all: Vec<RawIssue> = self.repo.pages(call, |page| !page.iter().any(is)).await?;
-        for issue in all.into_iter().filter(is) {
-            let pull = self.pull(issue.number).await?;
-            if ours(&pull) {
-                self.keep(place.task, pull.number);
-                return Ok(Some(pull));
-            }
-        }
-        Ok(None)
-    }
-
-    fn keep(&self, task: TaskId, number: i64) {
-        self.repo.home.keep_pull(self.repo.id, task, number);
-    }
-
-    async fn pull(&self, number: i64) -> Result<RawPull, Error> {
-        let path = number.to_string();
-        let what = format!("pull request #{number}");
-        self.repo.get(&["pulls", path.as_str()], what).await
-    }
-
-    async fn found(&self, place: Place) -> Result<RawPull, Error> {
-        let found = self.find(place).await?;
-        found.ok_or_else(|| Error::Gone {
-            what: format!("the pull request of {}", place.task),
-        })
-    }
-
-    async fn raw_issue(&self, number: i64) -> Result<RawIssue, Error> {
+    pub(super) async fn raw_issue(&self, number: i64) -> Result<RawIssue, Error> {
         let path = number.to_string();
         let what = format!("issue #{number}");
         self.repo.get(&["issues", path.as_str()], what).await
-    }
-
-    /// The open pull request of `branch` by us that bears no marker of another task: a person took the marker away.
-    async fn unmarked(&self, branch: &str) -> Result<Option<RawPull>, Error> {
-        let me = self.repo.home.me().await?;
-        let of_branch = |pull: &RawPull| {
-            pull.head.label == branch
-                && pull.head.repo_id == self.repo.id
-                && pull.stands() == Stands::Open
-        };
-        let call = Call::new(Method::GET, ["pulls"], "open pull requests").query("state", "open");
-        let all: Vec<RawPull> = self
-            .repo
-            .pages(call, |page| !page.iter().any(of_branch))
-            .await?;
-        let theirs = |pull: &RawPull| !pull.is_by(me) || pull.body.contains("<!-- prentice v1 ");
-        match all.into_iter().find(of_branch) {
-            Some(pull) if theirs(&pull) => Err(Error::Conflict {
-                what: format!("pull request #{}, which is not ours,", pull.number),
-                found: None,
-            }),
-            pull => Ok(pull),
-        }
     }
 
     /// Makes title and body of an open pull request be these. What makes it a draft is a person's.
@@ -270,6 +192,11 @@ impl Forge for Show {
             .await
     }
 
+    async fn written_at(&self, comment: CommentId) -> Result<Option<Time>, Error> {
+        let comment = self.repo.one_comment(comment).await?;
+        Ok(Some(time(&comment.updated_at)))
+    }
+
     async fn ensure_comment(
         &self,
         place: Place,
@@ -349,7 +276,14 @@ impl Forge for Show {
             location,
             head: head.clone(),
         };
-        let found = match self.find(place).await? {
+        let found = match (self.find(place).await?, self.known(place)) {
+            (None, Some(number)) => match self.unmarked(place, pull.branch).await? {
+                None => return Err(not_found(place, number)),
+                there => there,
+            },
+            (found, _) => found,
+        };
+        let found = match found {
             Some(found) if found.stands() != Stands::Open => {
                 return Err(Error::Gone {
                     what: format!("pull request #{} (it was closed)", found.number),
@@ -390,14 +324,16 @@ impl Forge for Show {
                 Ok(located(made.number, made.html_url))
             }
             // There is one for this branch already.
-            Err(Error::Conflict { what, found }) => match self.unmarked(pull.branch).await? {
-                Some(there) => {
-                    self.update(&there, &title, &body).await?;
-                    self.keep(place.task, there.number);
-                    Ok(located(there.number, there.html_url))
+            Err(Error::Conflict { what, found }) => {
+                match self.unmarked(place, pull.branch).await? {
+                    Some(there) => {
+                        self.update(&there, &title, &body).await?;
+                        self.keep(place.task, there.number);
+                        Ok(located(there.number, there.html_url))
+                    }
+                    None => Err(Error::Conflict { what, found }),
                 }
-                None => Err(Error::Conflict { what, found }),
-            },
+            }
             Err(error) => Err(error),
         }
     }

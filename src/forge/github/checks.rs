@@ -10,12 +10,19 @@ use super::fit::clipped;
 use super::repo::Repo;
 use super::wire;
 use crate::domain::report::{CheckReport, CheckState};
+use crate::domain::text::block;
 
 /// Longest title of a check run.
 const TITLE_MAX: usize = 250;
 
 /// Longest line of a status.
 const DESCRIPTION_MAX: usize = 140;
+
+/// Longest text beside the marks, before it is fenced.
+const SUMMARY_MAX: usize = 60_000;
+
+/// Most marks of one request.
+const MARKS_MAX: usize = 50;
 
 /// Statuses of a commit that are looked through for ours; the newest come first.
 const STATUSES_MAX: usize = 500;
@@ -64,7 +71,7 @@ impl Repo {
         let mut wanted = json!({
             "name": name,
             "status": status,
-            "output": { "title": title, "summary": check.title },
+            "output": output(check, &title),
         });
         let conclusion_field = conclusion.map(|word| ("conclusion", word));
         for (field, word) in conclusion_field
@@ -154,6 +161,34 @@ impl Repo {
         let written = line.write(Method::Post, &path, Some(&body), 201, ask).await;
         written.map(drop).map_err(|error| no_commit(error, check))
     }
+}
+
+/// What a check run says, with its marks on the lines that it is about. Sent again for other words, GitHub would show
+/// both: that is no harm.
+fn output(check: &CheckReport, title: &str) -> Value {
+    if check.marks.is_empty() {
+        return json!({ "title": title, "summary": check.title });
+    }
+    let lines = check
+        .marks
+        .iter()
+        .map(|mark| format!("{}:{}:{}: {}", mark.path, mark.line, mark.col, mark.message));
+    let marks = check.marks.iter().take(MARKS_MAX).map(|mark| {
+        json!({
+            "path": mark.path,
+            "start_line": mark.line,
+            "end_line": mark.line,
+            "start_column": mark.col,
+            "end_column": mark.col,
+            "annotation_level": "failure",
+            "message": mark.message,
+        })
+    });
+    json!({
+        "title": title,
+        "summary": block(&clipped(&lines.collect::<Vec<_>>().join("\n"), SUMMARY_MAX)),
+        "annotations": marks.collect::<Vec<_>>(),
+    })
 }
 
 /// Status and conclusion of a check run.

@@ -1,15 +1,17 @@
-//! The pull request of a task: found by our account and the task's marker, made once.
+//! The pull request of a task: found by its number, else by our account and the task's marker, and made once.
 
 use std::ops::ControlFlow;
 
 use serde_json::json;
 
-use super::super::{Error, Place, PullRequest, Stands, marker};
+use super::super::{
+    CLOCKS_DIFFER_SECS, Error, Place, PullRequest, Stands, is_of_another, marker, not_found,
+};
 use super::api::{Answer, Ask, Line, Method, part};
 use super::fit::{clipped, has_mark, marked, same};
 use super::repo::Repo;
 use super::{open, wire};
-use crate::domain::ident::CommitId;
+use crate::domain::ident::{CommitId, Time};
 use crate::domain::task::Pull;
 
 pub(super) const NEEDS: &str = "pull_requests: write";
@@ -18,24 +20,31 @@ pub(super) const NEEDS: &str = "pull_requests: write";
 const TITLE_MAX: usize = 256;
 
 impl Repo {
-    /// The task's pull request, whatever became of it.
+    /// Its number, once the task or this process knows it.
+    fn known(&self, place: Place) -> Option<i64> {
+        let remembered = || open(&self.hub.pulls).get(&(self.id, place.task)).copied();
+        place.pull.or_else(remembered)
+    }
+
+    /// The task's pull request of our account, whatever became of it: by its number, else by its marker. By number
+    /// neither its text decides, which people rewrite, nor its branch, which they rename and delete.
     pub(super) async fn find_pull(&self, place: Place) -> Result<Option<wire::Pull>, Error> {
         let me = self.whoami().await?;
         let line = self.line().await?;
-        let known = open(&self.hub.pulls).get(&(self.id, place.task)).copied();
-        if let Some(known) = known {
+        if let Some(known) = self.known(place) {
             match self.pull_by_number(&line, known).await {
-                Ok(pull) if pull.is_by(me.id) => return Ok(Some(pull)),
-                Ok(_) | Err(Error::Gone { .. }) => {
-                    open(&self.hub.pulls).remove(&(self.id, place.task));
+                Ok(pull) if pull.is_by(me.id) && !of_another(&pull, place) => {
+                    return Ok(Some(pull));
                 }
+                Ok(_) | Err(Error::Gone { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
         // A task is younger than its issue, and so is its pull request.
         let born = match self.issue(place.issue).await {
-            Ok(issue) => issue.created_at,
-            Err(Error::Gone { .. }) => String::new(),
+            Ok(issue) => wire::time(&issue.created_at)
+                .map_or(Time(0), |born| born.minus_secs(CLOCKS_DIFFER_SECS)),
+            Err(Error::Gone { .. }) => Time(0),
             Err(error) => return Err(error),
         };
         let mark = marker(place, None);
@@ -51,8 +60,7 @@ impl Repo {
         ));
         let mut found = None;
         line.pages(&path, None, ask, |one: wire::Issue| {
-            // Times in this form are in the order of their text.
-            if one.created_at < born {
+            if wire::time(&one.created_at).is_ok_and(|made| made < born) {
                 return ControlFlow::Break(());
             }
             let ours = one.user.as_ref().is_some_and(|user| user.id == me.id);
@@ -72,7 +80,7 @@ impl Repo {
 
     fn remember(&self, place: Place, number: i64) {
         let mut pulls = open(&self.hub.pulls);
-        // Only a shortcut: it may be empty at any time.
+        // Until the task knows it; so it may be empty at any time.
         if pulls.len() >= 10_000 {
             pulls.clear();
         }
@@ -105,20 +113,23 @@ impl Repo {
         let there = match self.find_pull(place).await? {
             Some(there) => there,
             None => match self.on_branch(pull.branch).await? {
-                Some(there) => self.adoptable(there, &mark).await?,
-                None => match self.open_pull(pull, &title, &body).await? {
-                    Some(made) => {
+                Some(there) => self.adoptable(there, place).await?,
+                None => {
+                    if let Some(number) = self.known(place) {
+                        return Err(not_found(place, number));
+                    }
+                    if let Some(made) = self.open_pull(pull, &title, &body).await? {
                         self.remember(place, made.number);
                         return Ok(located(made, head));
                     }
                     // Somebody was quicker, or our own request of a moment ago is only visible now.
-                    None => match self.on_branch(pull.branch).await? {
-                        Some(there) => self.adoptable(there, &mark).await?,
+                    match self.on_branch(pull.branch).await? {
+                        Some(there) => self.adoptable(there, place).await?,
                         None => {
                             return Err(super::api::lost("the pull request is not visible yet"));
                         }
-                    },
-                },
+                    }
+                }
             },
         };
         let number = there.number;
@@ -176,11 +187,9 @@ impl Repo {
     }
 
     /// One on our branch is the task's where it is ours and no other task's; a person may have removed the marker.
-    async fn adoptable(&self, there: wire::Pull, mark: &str) -> Result<wire::Pull, Error> {
+    async fn adoptable(&self, there: wire::Pull, place: Place) -> Result<wire::Pull, Error> {
         let me = self.whoami().await?.id;
-        let body = there.body.as_deref().unwrap_or_default();
-        let of_another = body.starts_with("<!-- prentice ") && !has_mark(body, mark);
-        if there.is_by(me) && !of_another {
+        if there.is_by(me) && !of_another(&there, place) {
             return Ok(there);
         }
         Err(Error::Conflict {
@@ -257,6 +266,10 @@ fn refusal(answer: &Answer) -> Refusal {
     } else {
         Refusal::Other
     }
+}
+
+fn of_another(pull: &wire::Pull, place: Place) -> bool {
+    is_of_another(pull.body.as_deref().unwrap_or_default(), place)
 }
 
 fn gone(what: &str, how: &str) -> Error {

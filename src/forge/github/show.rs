@@ -14,7 +14,7 @@ use super::api::{Ask, Line, Method, part};
 use super::comments::{Found, Missing};
 use super::repo::Repo;
 use super::{pulls, wire};
-use crate::domain::ident::CommitId;
+use crate::domain::ident::{CommitId, Time};
 use crate::domain::policy::Right;
 use crate::domain::report::CheckReport;
 use crate::domain::task::Pull;
@@ -69,6 +69,16 @@ impl Forge for Shown {
         self.repo
             .ensure_marked(place.issue, &mark, known, status.body, then)
             .await
+    }
+
+    async fn written_at(&self, comment: CommentId) -> Result<Option<Time>, Error> {
+        let line = self.repo.line().await?;
+        match self.repo.comment_if_any(&line, comment).await? {
+            Some(comment) => comment.updated_at().map(Some),
+            None => Err(Error::Gone {
+                what: format!("comment {}", comment.0),
+            }),
+        }
     }
 
     async fn ensure_comment(

@@ -292,11 +292,16 @@ pub(super) struct IssueComment {
     #[serde(deserialize_with = "present")]
     pub(super) user: Option<User>,
     created_at: String,
+    updated_at: String,
     html_url: Option<String>,
     issue_url: Option<String>,
 }
 
 impl IssueComment {
+    pub(super) fn updated_at(&self) -> Result<Time, Error> {
+        time(&self.updated_at)
+    }
+
     pub(super) fn is_by(&self, id: i64) -> bool {
         self.user.as_ref().is_some_and(|user| user.id == id)
     }

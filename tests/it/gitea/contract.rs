@@ -141,6 +141,13 @@ impl Behind for Real {
         }
     }
 
+    async fn rewrite(&self, number: i64, body: &str) {
+        let change = serde_json::json!({ "body": body });
+        self.gitea
+            .edit(&self.person, &self.repo, number, change)
+            .await;
+    }
+
     async fn pulls(&self, place: Place) -> Vec<(String, String)> {
         let mark = marker(place, None);
         let all = self.open_pulls("all").await;

@@ -80,6 +80,7 @@ async fn whatever_answers_are_lost_everything_is_there_once() {
                 sha: head.clone(),
                 state: CheckState::Pending,
                 title: word.to_owned(),
+                marks: Vec::new(),
             };
             until_done!(tries, anew().0.set_check(place, &check));
         }

@@ -50,6 +50,7 @@ impl Desk {
             place: Place {
                 task: TaskId(1),
                 issue,
+                pull: None,
             },
         })
     }
@@ -306,6 +307,65 @@ async fn our_pull_request_is_found_by_its_marker_and_put_right_without() {
     let state = desk.forge().pull_state(other).await.unwrap().unwrap();
     assert_eq!(state.stands, Stands::Merged);
     assert_eq!(state.by.unwrap().login, desk.dana.login);
+}
+
+#[tokio::test]
+async fn one_whose_number_is_known_is_the_task_s_whatever_its_text_says_and_no_second_is_opened() {
+    let desk = desk!("the number of a pull request on Gitea");
+    let (gitea, repo, dana) = (&desk.gitea, &desk.repo, &desk.dana);
+    desk.branch("agent/1").await;
+    let wanted = pull("agent/1", "Fix it", false);
+    let made = desk.forge().ensure_pull(desk.place, &wanted).await.unwrap();
+    let known = Place {
+        pull: Some(made.number),
+        ..desk.place
+    };
+    let rewrite = async |text: &str| {
+        let change = json!({ "body": text });
+        gitea.edit(dana, repo, made.number, change).await;
+    };
+    rewrite("all mine").await;
+    gitea.close(dana, repo, made.number).await;
+    let state = desk.forge().pull_state(known).await.unwrap().unwrap();
+    assert_eq!((state.number, state.stands), (made.number, Stands::Closed));
+    assert_eq!(state.by.unwrap().login, dana.login);
+    let refused = desk.forge().ensure_pull(known, &wanted).await;
+    assert!(matches!(refused, Err(Error::Gone { .. })), "{refused:?}");
+    // A number that leads nowhere, or to what is not ours, leads to no second one either.
+    for wrong in [desk.place.issue, 9_999] {
+        let lost = Place {
+            pull: Some(wrong),
+            ..known
+        };
+        assert_eq!(desk.forge().pull_state(lost).await.unwrap(), None);
+        let refused = desk.forge().ensure_pull(lost, &wanted).await;
+        assert!(matches!(refused, Err(Error::Gone { .. })), "{refused:?}");
+    }
+    // Nor is another task's taken, by whatever number.
+    let other = Place {
+        task: TaskId(11),
+        ..known
+    };
+    rewrite(&marker(desk.place, None)).await;
+    assert_eq!(desk.forge().pull_state(other).await.unwrap(), None);
+    let all = format!("repos/{}/pulls?state=all", repo.name);
+    assert_eq!(gitea.get(&all).await.as_array().unwrap().len(), 1);
+    // Opened again and put right; merged from then on, with its branch gone, it is still known.
+    gitea.reopen(dana, repo, made.number).await;
+    rewrite("all mine").await;
+    assert_eq!(
+        desk.forge().ensure_pull(known, &wanted).await.unwrap(),
+        made
+    );
+    let mark = marker(desk.place, None);
+    let there = desk.pull_json(made.number).await;
+    assert_eq!(there["body"], format!("{mark}\nbody"));
+    rewrite("all mine").await;
+    gitea.merge(dana, repo, made.number).await;
+    let head = desk.refs.branch_head("agent/1").await.unwrap().unwrap();
+    desk.refs.delete_branch("agent/1", &head).await.unwrap();
+    let state = desk.forge().pull_state(known).await.unwrap().unwrap();
+    assert_eq!((state.stands, state.head), (Stands::Merged, None));
 }
 
 #[tokio::test]
@@ -764,6 +824,7 @@ async fn each_state_stands_as_one_of_giteas_and_nothing_is_written_twice() {
             state,
             // Blanks would be taken off, and the status be written for ever.
             title: format!(" {name}  waits\nfor you "),
+            marks: Vec::new(),
         };
         for _ in 0..2 {
             forge.set_check(desk.place, &check).await.unwrap();

@@ -78,6 +78,10 @@ impl Behind for Hub {
             .retain(|one| one.issue != place.issue || !one.body.starts_with(&mark));
     }
 
+    async fn rewrite(&self, number: i64, body: &str) {
+        self.fake.world().rewrite(number, body);
+    }
+
     async fn pulls(&self, place: Place) -> Vec<(String, String)> {
         let mark = format!("{}\n", marker(place, None));
         let world = self.fake.world();

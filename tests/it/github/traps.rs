@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prentice::domain::ident::{CommitId, TaskId, Time};
 use prentice::domain::policy::{ActorKind, Right};
-use prentice::domain::report::{CheckReport, CheckState};
+use prentice::domain::report::{CheckReport, CheckState, Mark};
 use prentice::forge::{
     Checks, CommentId, Conversation, Did, Error, Forge, Leave, Place, Proof, PullRequest, Reaction,
     ReviewVerdict, Service, Stands, Status, marker, note_marker,
@@ -18,6 +18,7 @@ use super::world::{APP_BOT, Kind, REPO, TOKEN_BOT, said};
 pub(super) const PLACE: Place = Place {
     task: TaskId(7),
     issue: 7,
+    pull: None,
 };
 pub(super) const BRANCH: &str = "agent/7-empty-input";
 
@@ -89,6 +90,7 @@ pub(super) fn check(state: CheckState, title: &str) -> CheckReport {
         sha: commit('1'),
         state,
         title: title.to_owned(),
+        marks: Vec::new(),
     }
 }
 
@@ -760,6 +762,97 @@ async fn our_own_pull_request_is_ours_though_a_person_took_its_marker_away() {
     }
 }
 
+/// How many pull requests there are.
+fn pulls(site: &Site) -> usize {
+    let world = site.fake.world();
+    world
+        .issues
+        .values()
+        .filter(|one| one.pull.is_some())
+        .count()
+}
+
+#[tokio::test]
+async fn one_whose_number_is_known_is_the_task_s_whatever_its_text_says_and_no_second_is_opened() {
+    for site in Site::all().await {
+        let app = site.service.capabilities().checks == Checks::CheckRuns;
+        let number = site.opened(true).await;
+        let known = Place {
+            pull: Some(number),
+            ..PLACE
+        };
+        site.fake.world().rewrite(number, "all mine");
+        let site = site.restarted(app);
+        site.fake.world().close(number, "dana");
+        let state = site.forge.pull_state(known).await.unwrap().unwrap();
+        assert_eq!(
+            (state.number, state.stands, state.by.unwrap().login.as_str()),
+            (number, Stands::Closed, "dana")
+        );
+        let refused = site.forge.ensure_pull(known, &pull("t", "b", true)).await;
+        assert!(matches!(refused, Err(Error::Gone { .. })), "{refused:?}");
+        // Not even where GitHub does not answer for a moment: an App that lost its way is answered so.
+        let elsewhere = vec![("location", format!("{}/elsewhere", site.fake.base()))];
+        for fault in [
+            Kind::Instead(404, Vec::new(), said("Not Found")),
+            Kind::Instead(301, elsewhere.clone(), said("Moved")),
+            Kind::Instead(307, elsewhere, said("Moved")),
+        ] {
+            site.fake.world().fault_call("GET pulls/#", fault, 1);
+            let refused = site.forge.ensure_pull(known, &pull("t", "b", true)).await;
+            assert!(refused.is_err(), "{refused:?}");
+            site.fake.world().faults.clear();
+        }
+        // It is by our account, so it is not taken from a number that is wrong.
+        let other = Place {
+            task: TaskId(8),
+            ..known
+        };
+        let mark = marker(PLACE, None);
+        site.fake.world().rewrite(number, &mark);
+        assert_eq!(site.forge.pull_state(other).await.unwrap(), None);
+        assert_eq!(pulls(&site), 1);
+    }
+}
+
+#[tokio::test]
+async fn one_that_was_just_opened_is_remembered_whatever_its_text_says_and_no_second_is_opened() {
+    for site in Site::all().await {
+        let number = site.opened(true).await;
+        {
+            let mut world = site.fake.world();
+            world.rewrite(number, "all mine");
+            world.close(number, "dana");
+            let gone = Kind::Instead(404, Vec::new(), said("Not Found"));
+            world.fault_call("GET pulls/#", gone, 1);
+        }
+        // The number is not stored yet.
+        for _ in 0..2 {
+            let refused = site.forge.ensure_pull(PLACE, &pull("t", "b", true)).await;
+            assert!(refused.is_err(), "{refused:?}");
+        }
+        assert_eq!(pulls(&site), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_pull_request_of_a_lost_answer_is_found_though_the_clock_of_the_forge_was_set_back() {
+    for site in Site::all().await {
+        let app = site.service.capabilities().checks == Checks::CheckRuns;
+        let number = site.opened(true).await;
+        {
+            let mut world = site.fake.world();
+            let born = world.thread(PLACE.issue).created;
+            world.thread(number).created = born - 3600;
+            world.close(number, "dana");
+        }
+        let site = site.restarted(app);
+        let refused = site.forge.ensure_pull(PLACE, &pull("t", "b", true)).await;
+        assert!(matches!(refused, Err(Error::Gone { .. })), "{refused:?}");
+        assert_eq!(pulls(&site), 1);
+    }
+}
+
 #[tokio::test]
 async fn who_merged_or_closed_is_told() {
     for site in Site::all().await {
@@ -794,14 +887,16 @@ async fn a_pull_request_is_found_among_many_and_not_looked_for_before_its_issue(
             marker(
                 Place {
                     task: TaskId(100 + n),
-                    issue: PLACE.issue
+                    issue: PLACE.issue,
+                    pull: None,
                 },
                 None
             )
         );
-        site.fake
-            .world()
-            .pull(TOKEN_BOT, ("main", REPO, "main"), ("old", &body), false);
+        let mut world = site.fake.world();
+        let old = world.pull(TOKEN_BOT, ("main", REPO, "main"), ("old", &body), false);
+        // Clocks of forges are not trusted to an hour.
+        world.thread(old).created -= 2 * 24 * 60 * 60;
     }
     let number = {
         let mut world = site.fake.world();
@@ -812,6 +907,7 @@ async fn a_pull_request_is_found_among_many_and_not_looked_for_before_its_issue(
     let place = Place {
         task: TaskId(9),
         issue: number,
+        pull: None,
     };
     let before = site.fake.world().requests.len();
     assert_eq!(site.forge.pull_state(place).await.unwrap(), None);
@@ -833,7 +929,8 @@ async fn a_pull_request_is_found_among_many_and_not_looked_for_before_its_issue(
             marker(
                 Place {
                     task: TaskId(200 + n),
-                    issue: PLACE.issue
+                    issue: PLACE.issue,
+                    pull: None,
                 },
                 None
             )
@@ -971,6 +1068,63 @@ async fn a_long_line_is_cut_for_a_status_and_an_unknown_commit_is_gone() {
         assert!(matches!(gone, Err(Error::Gone { .. })), "{gone:?}");
         let world = site.fake.world();
         assert_eq!(world.statuses.len() + world.runs.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_check_marks_the_lines_that_it_is_about_where_the_forge_can_show_them() {
+    let mark = |line| Mark {
+        path: ".github/prentice.toml".to_owned(),
+        line,
+        col: 3,
+        message: "unknown key `x` ``` ![i](y)".to_owned(),
+    };
+    for site in Site::all().await {
+        site.fake.world().push(BRANCH, &commit('1'));
+        let app = site.service.capabilities().checks == Checks::CheckRuns;
+        let report = CheckReport {
+            name: "prentice / config".to_owned(),
+            marks: (1..=60).map(mark).collect(),
+            ..check(
+                CheckState::Failure,
+                "60 mistakes, the first at .github/prentice.toml:1:3",
+            )
+        };
+        for _ in 0..2 {
+            site.talk.set_check(&report, None).await.unwrap();
+        }
+        let world = site.fake.world();
+        if !app {
+            let [status] = world.statuses.as_slice() else {
+                panic!("{} statuses", world.statuses.len());
+            };
+            assert_eq!(status.fields["state"], "failure");
+            assert_eq!(status.fields["description"], report.title);
+            continue;
+        }
+        let [run] = world.runs.as_slice() else {
+            panic!("{} runs", world.runs.len());
+        };
+        assert_eq!(run.fields["conclusion"], "failure");
+        let output = &run.fields["output"];
+        assert_eq!(output["title"], report.title);
+        // As many as one request may have; the rest is in the summary, where nothing of it is Markdown.
+        let marks = output["annotations"].as_array().unwrap();
+        assert_eq!(marks.len(), 50);
+        assert_eq!(
+            marks[1],
+            json!({
+                "path": ".github/prentice.toml", "start_line": 2, "end_line": 2, "start_column": 3, "end_column": 3,
+                "annotation_level": "failure", "message": "unknown key `x` ``` ![i](y)",
+            })
+        );
+        let summary = output["summary"].as_str().unwrap();
+        assert!(
+            summary
+                .starts_with("````text\n.github/prentice.toml:1:3: unknown key `x` ``` ![i](y)\n"),
+            "{summary}"
+        );
+        assert!(summary.contains("prentice.toml:60:3"), "{summary}");
     }
 }
 

@@ -12,20 +12,20 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-pub(super) struct Cuttable(pub(super) TcpListener);
+pub(crate) struct Cuttable(pub(crate) TcpListener);
 
 /// One connection; what would be written after it was cut is never seen.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     cut: Arc<AtomicBool>,
 }
 
 /// What cuts the connection that a request came by.
 #[derive(Clone)]
-pub(super) struct Scissors(Arc<AtomicBool>);
+pub(crate) struct Scissors(Arc<AtomicBool>);
 
 impl Scissors {
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }

@@ -1,116 +1,12 @@
 //! Forges that hang, that are away or that do not know us, and what failed once: nothing is lost, nobody else waits.
 
-use std::sync::{Arc, Mutex};
-
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::{IntoResponse as _, Response};
-
+use super::front::{Fate, Front, behind_a_front};
 use super::retention::database;
 use super::*;
 
-/// What becomes of a request.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Pass,
-    /// No answer ever comes.
-    Hang,
-    /// This status and nothing else.
-    Is(u16),
-}
-
-type Rule = Box<dyn Fn(&str) -> Fate + Send>;
-
-/// Stands before the forge.
-struct Front {
-    url: String,
-    rule: Arc<Mutex<Rule>>,
-    standing: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        self.standing.abort();
-    }
-}
-
-#[derive(Clone)]
-struct Behind {
-    url: String,
-    rule: Arc<Mutex<Rule>>,
-    client: reqwest::Client,
-}
-
-impl Front {
-    async fn of(world: &World) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Box::new(|_| Fate::Pass)));
-        let redirect = reqwest::redirect::Policy::none();
-        let client = reqwest::Client::builder().redirect(redirect).no_proxy();
-        let behind = Behind {
-            url: world.gitea.url().to_owned(),
-            rule: Arc::clone(&rule),
-            client: client.build().unwrap(),
-        };
-        let router = axum::Router::new().fallback(pass).with_state(behind);
-        let standing = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self {
-            url,
-            rule,
-            standing,
-        }
-    }
-
-    fn does(&self, rule: impl Fn(&str) -> Fate + Send + 'static) {
-        *self.rule.lock().unwrap() = Box::new(rule);
-    }
-}
-
-async fn pass(State(behind): State<Behind>, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let to = parts.uri.path_and_query().unwrap().to_string();
-    let fate = (behind.rule.lock().unwrap())(&to);
-    match fate {
-        Fate::Pass => {}
-        Fate::Hang => return std::future::pending().await,
-        Fate::Is(status) => {
-            return axum::http::StatusCode::from_u16(status)
-                .unwrap()
-                .into_response();
-        }
-    }
-    for own in ["host", "content-length", "transfer-encoding", "connection"] {
-        parts.headers.remove(own);
-    }
-    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
-    let url = format!("{}{to}", behind.url);
-    let asked = behind.client.request(parts.method, url);
-    let Ok(answer) = asked.headers(parts.headers).body(body).send().await else {
-        return axum::http::StatusCode::BAD_GATEWAY.into_response();
-    };
-    let (status, mut headers) = (answer.status(), answer.headers().clone());
-    for own in ["content-length", "transfer-encoding", "connection"] {
-        headers.remove(own);
-    }
-    let mut back = Response::new(Body::from(answer.bytes().await.unwrap()));
-    *back.status_mut() = status;
-    *back.headers_mut() = headers;
-    back
-}
-
-/// A server that reaches its forge through the front, not started yet.
-async fn behind_a_front(name: &str, hears: Hears) -> Option<(World, Front)> {
-    let mut world = World::new(name, hears).await?;
-    world.kill();
-    let front = Front::of(&world).await;
-    world.front = Some(front.url.clone());
-    Some((world, front))
-}
-
 /// What a sweep asks of a repository.
-fn is_sweep(path: &str) -> bool {
-    path.contains("/issues?") && path.contains("since=")
+fn is_sweep(call: &str) -> bool {
+    call.contains("/issues?") && call.contains("since=")
 }
 
 /// The record of a server that is killed, changed.
@@ -127,7 +23,7 @@ async fn a_delivery_is_looked_at_while_a_sweep_waits_for_the_forge() {
     let Some((mut world, front)) = behind_a_front(name, Hears::Hooks).await else {
         return;
     };
-    front.does(|path| match is_sweep(path) {
+    front.does(|call| match is_sweep(call) {
         true => Fate::Hang,
         false => Fate::Pass,
     });
@@ -169,7 +65,7 @@ async fn a_look_that_failed_is_done_after_a_restart_however_far_was_read_meanwhi
     let Some((mut world, front)) = behind_a_front(name, Hears::Polling).await else {
         return;
     };
-    front.does(|path| match path.contains("/timeline") {
+    front.does(|call| match call.contains("/timeline") {
         true => Fate::Is(404),
         false => Fate::Pass,
     });

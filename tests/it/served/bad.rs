@@ -95,10 +95,17 @@ async fn a_file_with_mistakes_is_told_once_with_line_and_column_and_a_missing_on
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_titles_and_texts_become_harmless_branches_and_comments() {
-    let Some(world) = World::new("hostile_titles_and_texts", Hears::Hooks).await else {
+    // It says again what it was told.
+    let keys = Keys {
+        agent: "brief=$(cat); printf '%s\\n' \"$brief\"; echo 42 > answer.txt",
+        ..Keys::default()
+    };
+    let Some(world) = World::with("hostile_titles_and_texts", Hears::Hooks, keys).await else {
         return;
     };
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    // She has nothing to do with any of it.
+    let third = world.person("lee", "write").await.login;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let path = format!("repos/{}/issues", repo.name);
     let open = async |title: &str, body: &str| {
@@ -115,12 +122,14 @@ async fn hostile_titles_and_texts_become_harmless_branches_and_comments() {
     }
     let title = "../../refs/heads/main ~^:?*[\\ .lock @{u} -- $(id) `id` <!-- x -->\u{202e}";
     let branchy = open(title, ISSUE).await;
-    let criteria = "\n\n## Acceptance criteria\n\n- the answer is 42 (`tests`)\n";
+    let criteria = format!(
+        "\n\n## Acceptance criteria\n\n- the answer is 42 (`tests`)\n- @{third} likes it\n"
+    );
     let body = format!(
-        "@{} closes #1, fixes #1. ![x](http://127.0.0.1:1/x.png) <img src=x onerror=alert(1)> <script>1</script>{criteria}",
+        "@{third}: @{} closes #1, fixes #1. ![x](http://127.0.0.1:1/x.png) <img src=x onerror=alert(1)> <script>1</script>{criteria}",
         owner.login
     );
-    let wordy = open("Text", &body).await;
+    let wordy = open(&format!("Text of @{third} for `@{third}`"), &body).await;
     let mut heads = Vec::new();
     for (status, issue) in [emoji, branchy, wordy] {
         assert_eq!(status, 201);
@@ -151,6 +160,26 @@ async fn hostile_titles_and_texts_become_harmless_branches_and_comments() {
         for word in ["closes #", "fixes #", "<img", "<script", "![x]("] {
             assert!(!closing.contains(word), "{word}\n{shown}");
         }
+        // Nor does anybody hear of it who is named there.
+        let mut all = vec![pull["title"].as_str().unwrap().to_owned()];
+        all.push(pull["body"].as_str().unwrap().to_owned());
+        let sha = pull["head"]["sha"].as_str().unwrap();
+        let commit = world.at(&format!("git/commits/{sha}")).await;
+        all.push(commit["commit"]["message"].as_str().unwrap().to_owned());
+        for on in [issue, pull["number"].as_i64().unwrap()] {
+            let comments = gitea.comments(repo, on).await;
+            let ours = comments
+                .iter()
+                .filter(|one| one["user"]["login"] == world.bot.login.as_str());
+            all.extend(ours.map(|one| one["body"].as_str().unwrap().to_owned()));
+        }
+        let mention = format!("@{third}");
+        for text in &all {
+            let mut outside = text.split('`').step_by(2);
+            assert!(!outside.any(|part| part.contains(&mention)), "{text}");
+        }
+        let is_told = all.iter().any(|text| text.contains(&third));
+        assert_eq!(is_told, issue == wordy.1, "{all:?}");
     }
     let different: std::collections::BTreeSet<&String> = heads.iter().collect();
     assert_eq!(different.len(), 3, "{heads:?}");

@@ -6,7 +6,10 @@ mod doctor;
 mod faults;
 mod hears;
 mod moved;
+mod people;
+pub(super) mod rewritten;
 mod roads;
+mod unseen;
 
 use super::*;
 use crate::github::server::Fake;

@@ -334,6 +334,8 @@ async fn a_link_of_the_command_line_opens_the_page_on_the_server() {
     let entered = client.get(link).send().await.unwrap();
     assert_eq!(entered.status().as_u16(), 303);
     let cookie = entered.headers()["set-cookie"].to_str().unwrap();
+    // It would not come back over the plain connection of one's own machine.
+    assert!(!cookie.contains("Secure"), "{cookie}");
     let cookie = cookie.split(';').next().unwrap().to_owned();
     let page = link.split('?').next().unwrap();
     let page = client
@@ -351,4 +353,91 @@ async fn a_link_of_the_command_line_opens_the_page_on_the_server() {
     let key = world.folder.path().join("state/prentice/link.key");
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(key).unwrap());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_server_is_reached_from_outside_comments_link_to_the_page_without_its_key() {
+    let keys = Keys {
+        site: "public_url = \"https://bot.example.org\"",
+        ..Keys::default()
+    };
+    let name = "where_the_server_is_reached";
+    let Some(world) = World::with(name, Hears::Hooks, keys).await else {
+        return;
+    };
+    let (issue, pull) = world.in_review().await;
+    let page = "https://bot.example.org/tasks/T-1";
+    let status = world.status_text(issue).await;
+    let body = world.at(&format!("pulls/{pull}")).await;
+    let body = body["body"].as_str().unwrap();
+    let mut all: Vec<String> = Vec::new();
+    for on in [issue, pull] {
+        let comments = world.gitea.comments(&world.repo, on).await;
+        all.extend(comments.iter().map(|one| one["body"].to_string()));
+    }
+    for text in [&status, body] {
+        assert!(text.contains(&format!("[task page]({page})")), "{text}");
+    }
+    for text in all.iter().map(String::as_str).chain([body]) {
+        assert!(!text.contains("?key="), "{text}");
+    }
+    let config = world.folder.path().join("server.toml");
+    let config = config.to_str().unwrap();
+    let link = world.prentice(&["--config", config, "tasks", "show", "T-1", "--link"]);
+    let (at, key) = link.trim().split_once("?key=").unwrap();
+    assert_eq!(at, page);
+    // Whoever stands before us speaks TLS to the reader, so what lets him in never goes another way.
+    let own = format!("http://127.0.0.1:{}/tasks/T-1?key={key}", world.port);
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let entered = client.get(own).send().await.unwrap();
+    assert_eq!(entered.status().as_u16(), 303);
+    let cookie = entered.headers()["set-cookie"].to_str().unwrap();
+    let has = |word: &str| cookie.split("; ").any(|part| part == word);
+    assert!(has("Secure") && has("HttpOnly"), "{cookie}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_follows_the_repository_s_own_template_and_asks_the_owners_of_what_changed()
+{
+    let name = "a_pull_request_follows_the_repository";
+    let rules = format!("{FILE}reviewers = [\"codeowners\"]\n");
+    let Some(world) = World::governed(name, Hears::Hooks, &rules, AGENT).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let (lee, rae) = (
+        world.person("lee", "write").await.login,
+        world.person("rae", "write").await.login,
+    );
+    let template = "## Before you ask\n\n- [ ] I ran it\n";
+    let owners = format!("answer\\.txt @{lee}\n.*\\.md @{rae}\n");
+    for (path, text) in [
+        (".gitea/PULL_REQUEST_TEMPLATE.md", template),
+        ("docs/CODEOWNERS", owners.as_str()),
+    ] {
+        gitea.file(owner, repo, "main", path, text).await;
+    }
+    let (_, pull) = world.in_review().await;
+    let asked = async || -> Vec<String> {
+        let pull = world.at(&format!("pulls/{pull}")).await;
+        // Gitea itself asks the owners of what is no draft.
+        assert_eq!(pull["draft"], true);
+        let all = pull["requested_reviewers"].as_array().cloned();
+        let all = all.unwrap_or_default();
+        all.iter()
+            .map(|one| one["login"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    world
+        .until("somebody is asked", 30, async || !asked().await.is_empty())
+        .await;
+    assert_eq!(asked().await, [lee]);
+    let body = world.at(&format!("pulls/{pull}")).await;
+    let body = body["body"].as_str().unwrap();
+    let (_, rest) = body.split_once("-->\n").unwrap();
+    let begins = format!("{template}\n---\n\n> **Draft by an agent");
+    assert!(rest.trim_start().starts_with(&begins), "{body}");
 }

@@ -8,6 +8,11 @@ async fn stranger_s(world: &World, eve: &User) -> i64 {
     world.gitea.issue(eve, &world.repo, "No answer", text).await
 }
 
+/// What is done within the second in which a text was proposed counts as done before it.
+async fn next_second() {
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_is_consumed_once_whoever_tells_of_it_and_a_delivery_only_wakes() {
     let Some(mut world) = World::new("a_start_is_consumed_once", Hears::ByHand).await else {
@@ -97,7 +102,15 @@ async fn a_label_while_a_task_lives_has_no_effect_and_ours_are_ignored() {
     gitea.label(&world.bot, repo, ours, &["agent"]).await;
     let assignees = json!({ "assignees": [world.bot.login] });
     gitea.edit(&world.bot, repo, ours, assignees).await;
-    world.stays_untouched(ours).await;
+    world.has_looked(ours).await;
+    assert_eq!(world.tasks_of(ours), [""; 0]);
+    // Whoever sits behind it learns why nothing happens, once.
+    let told = world.by_bot(ours, "").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    insta::assert_snapshot!(told[0], @"
+    <!-- prentice v1 note=ours -->
+    Nothing was started: this was asked for with the account that I work with, and its acts never count. Give me an account of my own, and ask with yours.
+    ");
     assert_eq!(world.stage(issue).await, "needs-review");
     assert_eq!(world.pulls().await.len(), 1);
 }
@@ -135,6 +148,7 @@ async fn the_label_is_taken_off_at_proposed_and_a_label_accepts_what_is_shown() 
             gitea.labels(repo, issue).await == ["agent:proposed"]
         })
         .await;
+    next_second().await;
     gitea.label(owner, repo, issue, &["agent"]).await;
     world.is_at(issue, "needs-review").await;
 }
@@ -389,6 +403,7 @@ async fn a_stranger_s_edit_after_a_retry_waits_for_its_digest_and_one_that_canno
             !labels.iter().any(|label| label == "agent")
         })
         .await;
+    next_second().await;
     gitea.label(owner, repo, issue, &["agent"]).await;
     world.is_at(issue, "failed").await;
     // While the server is away she changes what the retry is about.

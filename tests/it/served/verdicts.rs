@@ -54,6 +54,93 @@ async fn each_verdict_is_right_and_told_again_in_the_same_comment() {
     }
 }
 
+/// State and line of a status of ours.
+async fn told(world: &World, sha: &str, context: &str) -> (String, String) {
+    let all = world.at(&format!("commits/{sha}/status")).await;
+    let all = all["statuses"].as_array().cloned().unwrap_or_default();
+    let of = all.into_iter().find(|one| one["context"] == context);
+    let word = |name: &str| {
+        let word = of.as_ref().and_then(|of| of[name].as_str());
+        word.unwrap_or_default().to_owned()
+    };
+    (word("status"), word("description"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_breaks_the_repository_file_is_told_before_it_is_merged() {
+    let Some(world) = World::new("a_pull_request_that_breaks_the_file", Hears::Hooks).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let file = ".gitea/prentice.toml";
+    let judged = async |branch: &str, pull: i64, word: &str| -> String {
+        gitea.comment(owner, repo, pull, "/agent verify").await;
+        let sha = world.head(pull).await;
+        let what = format!("{branch} is {word}");
+        world
+            .until(&what, 60, async || {
+                says(&world, pull, word, &sha).await
+                    && !["", "pending"]
+                        .contains(&world.status(&sha, "prentice / verify").await.as_str())
+            })
+            .await;
+        sha
+    };
+    let broken = format!("{FILE}[task]\ntime_out = \"2h\"\n");
+    world.change(owner, "rules", file, &broken).await;
+    let pull = gitea.pull(owner, repo, "rules", "rules").await;
+    let sha = judged("rules", pull, "not verified").await;
+    let (state, line) = told(&world, &sha, "prentice / config").await;
+    assert_eq!(
+        (state.as_str(), line.as_str()),
+        (
+            "failure",
+            ".gitea/prentice.toml:8:1: unknown key `time_out` in [task]: did you mean `timeout`?"
+        )
+    );
+    let comment = world.by_bot(pull, "note=verify").await.remove(0);
+    assert!(
+        comment.contains("**It breaks the repository file**"),
+        "{comment}"
+    );
+    assert!(
+        comment.contains("- `.gitea/prentice.toml:8:1`: unknown key `time_out`"),
+        "{comment}"
+    );
+
+    // Mended, and told again.
+    let mended = format!("{FILE}[task]\ntimeout = \"2h\"\n");
+    world.change(owner, "rules", file, &mended).await;
+    let sha = judged("rules", pull, "not verified").await;
+    let (state, line) = told(&world, &sha, "prentice / config").await;
+    assert_eq!(
+        (state.as_str(), line.as_str()),
+        (
+            "success",
+            ".gitea/prentice.toml is valid; it governs nothing until it is merged"
+        )
+    );
+
+    // One that leaves it alone has no such status.
+    gitea.file(owner, repo, "fix", "answer.txt", "42\n").await;
+    let other = gitea.pull(owner, repo, "fix", "fix").await;
+    let sha = judged("fix", other, "verified").await;
+    assert_eq!(world.status(&sha, "prentice / config").await, "");
+
+    // Where the file of the default branch is broken nothing can run; the one that mends it is told all the same.
+    world.change(owner, "main", file, &broken).await;
+    world.change(owner, "mend", file, FILE).await;
+    let mend = gitea.pull(owner, repo, "mend", "mend").await;
+    gitea.comment(owner, repo, mend, "/agent verify").await;
+    let sha = world.head(mend).await;
+    world
+        .until("the one that mends is told", 60, async || {
+            says(&world, mend, "not judged", &sha).await
+                && told(&world, &sha, "prentice / config").await.0 == "success"
+        })
+        .await;
+}
+
 /// Pushes that the forge tells of a pull request.
 async fn pushes(world: &World, pull: i64) -> usize {
     let entries = world.at(&format!("issues/{pull}/timeline")).await;
@@ -349,4 +436,103 @@ async fn a_label_on_a_pull_request_has_it_judged_where_one_with_write_put_it_and
     assert_eq!(world.by_bot(pull, "task=").await, [""; 0]);
     assert_eq!(world.by_bot(unlabelled, "").await, [""; 0]);
     assert_eq!(world.prentice(&["tasks", "list"]).matches("T-").count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_an_agent_judges_and_says_of_tasks_that_it_starts_none() {
+    let keys = Keys {
+        agent: "",
+        ..Keys::default()
+    };
+    let name = "a_server_without_an_agent";
+    let Some(world) = World::with(name, Hears::Hooks, keys).await else {
+        return;
+    };
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    gitea.file(owner, repo, "fix", "answer.txt", "42\n").await;
+    let pull = gitea.pull(owner, repo, "fix", "fix").await;
+    gitea.comment(owner, repo, pull, "/agent verify").await;
+    let sha = world.head(pull).await;
+    world
+        .until("it is judged", 60, async || {
+            says(&world, pull, "verified", &sha).await
+        })
+        .await;
+    let issue = world.labelled().await;
+    let notes = async || world.by_bot(issue, "note=").await;
+    world
+        .until("it is told", 30, async || !notes().await.is_empty())
+        .await;
+    world.has_looked(issue).await;
+    let told = notes().await;
+    assert_eq!(told.len(), 1, "once");
+    let words = "Nothing was started: this server has no agent; it only verifies pull requests";
+    assert!(told[0].contains(words), "{told:?}");
+    // Asked in words it says the same, and what can be asked is named without it.
+    let run = gitea.comment(owner, repo, issue, "/agent run").await;
+    world.reacts(run, "confused").await;
+    let told = world.by_bot(issue, &format!("comment-{run}")).await;
+    assert!(told[0].contains(words), "{told:?}");
+    let help = gitea.comment(owner, repo, issue, "/agent help").await;
+    world.reacts(help, "+1").await;
+    let told = world.by_bot(issue, &format!("comment-{help}")).await;
+    insta::assert_snapshot!(told[0].lines().skip(1).collect::<Vec<_>>().join("\n"), @"
+    Valid here now:
+    - `/agent help [verb]`: lists what you can do here now
+    - `/agent status`: shows the state as it is now
+    ");
+    let wrong = gitea.comment(owner, repo, issue, "/agent do it").await;
+    world.reacts(wrong, "confused").await;
+    let told = world.by_bot(issue, &format!("comment-{wrong}")).await;
+    assert!(told[0].contains("help, status"), "{told:?}");
+    assert!(!told[0].contains("run"), "{told:?}");
+    assert_eq!(world.tasks_of(issue), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_those_nobody_asked_about_only_programs_pull_requests_are_judged_where_that_is_wanted() {
+    let keys = Keys {
+        server: "[policy]\nverify_max = \"all\"",
+        ..Keys::default()
+    };
+    let name = "of_those_nobody_asked_about";
+    let Some(mut world) = World::with(name, Hears::Hooks, keys).await else {
+        return;
+    };
+    let (robot, lee) = (
+        world.person("robot", "write").await,
+        world.person("lee", "write").await,
+    );
+    let rules = format!(
+        "{FILE}[trigger]\nverify = \"agents\"\nignore_users = [\"{}\"]\n",
+        robot.login
+    );
+    world.kill();
+    let path = ".gitea/prentice.toml";
+    world.change(&world.owner, "main", path, &rules).await;
+    world.serve(AGENT).await;
+    let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
+    let opened = async |by: &User, branch: &str| {
+        gitea.file(by, repo, branch, "answer.txt", "42\n").await;
+        let pull = gitea.pull(by, repo, branch, branch).await;
+        (pull, world.head(pull).await)
+    };
+    let (theirs, _) = opened(&lee, "theirs").await;
+    let (bump, bumped) = opened(&robot, "bump").await;
+    let (marked, head) = opened(&lee, "marked").await;
+    world
+        .until("the program's is judged", 60, async || {
+            says(&world, bump, "verified", &bumped).await
+        })
+        .await;
+    world.has_looked(theirs).await;
+    world.has_looked(marked).await;
+    assert_eq!(world.by_bot(marked, "").await, [""; 0]);
+    gitea.label(owner, repo, marked, &["agent"]).await;
+    world
+        .until("the labelled one is judged", 60, async || {
+            says(&world, marked, "verified", &head).await
+        })
+        .await;
+    assert_eq!(world.by_bot(theirs, "").await, [""; 0]);
 }

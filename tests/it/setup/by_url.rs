@@ -5,7 +5,7 @@ use super::*;
 const CHECKS: &str = "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"sh test.sh\"\n";
 
 /// A repository with a red test, configured with a token that only reads; the person has a clone, or none.
-async fn world(test: &str) -> Option<World> {
+pub(super) async fn world(test: &str) -> Option<World> {
     let world = World::new(test).await?;
     world
         .gitea
@@ -28,6 +28,30 @@ async fn world(test: &str) -> Option<World> {
     Some(world)
 }
 
+/// From now on the token may write.
+pub(super) async fn may_write(world: &World) {
+    world
+        .gitea
+        .collaborator(&world.repo, &world.bot, "write")
+        .await;
+    world.write("main-token", &world.gitea.token(&world.bot, LEAST).await);
+}
+
+/// A clone, made with the token that is there now.
+pub(super) fn clone(world: &World, repo: &Repo, to: &str) {
+    let token = world.read("main-token");
+    let from = world.gitea.url().replace(
+        "http://",
+        &format!("http://{}:{}@", world.bot.login, token.trim()),
+    );
+    let cloned = Command::new("git")
+        .args(["clone", "-q", &format!("{from}/{}.git", repo.name), to])
+        .current_dir(world.folder.path())
+        .status()
+        .unwrap();
+    assert!(cloned.success());
+}
+
 async fn pull(world: &World, branch: &str, answer: &str) -> (i64, String) {
     world
         .gitea
@@ -46,7 +70,7 @@ async fn pull(world: &World, branch: &str, answer: &str) -> (i64, String) {
     )
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     let commit = regex::Regex::new(r"\b[0-9a-f]{7}\b").unwrap();
     commit.replace_all(text, "0000000").into_owned()
 }
@@ -76,11 +100,7 @@ async fn a_pull_request_is_judged_by_its_address_and_told_only_when_asked() {
     let refused = verify(&[&url, "--publish"]);
     assert_eq!(refused.status.code(), Some(4), "{}", words(&refused));
     assert_eq!(comments().await.len(), 0);
-    world
-        .gitea
-        .collaborator(&world.repo, &world.bot, "write")
-        .await;
-    world.write("main-token", &world.gitea.token(&world.bot, LEAST).await);
+    may_write(&world).await;
     for _ in 0..2 {
         let told = verify(&[&url, "--publish"]);
         assert_eq!(told.status.code(), Some(0), "{}", words(&told));
@@ -124,22 +144,7 @@ async fn an_issue_is_worked_on_by_its_address_in_a_clone_and_nothing_is_written(
         .issue(&world.owner, &world.repo, "No answer", text)
         .await;
     let url = format!("{}/{}/issues/{issue}", world.gitea.url(), world.repo.name);
-    let token = world.read("main-token");
-    let from = world.gitea.url().replace(
-        "http://",
-        &format!("http://{}:{}@", world.bot.login, token.trim()),
-    );
-    let cloned = Command::new("git")
-        .args([
-            "clone",
-            "-q",
-            &format!("{from}/{}.git", world.repo.name),
-            "clone",
-        ])
-        .current_dir(world.folder.path())
-        .status()
-        .unwrap();
-    assert!(cloned.success());
+    clone(&world, &world.repo, "clone");
     let run = |more: &[&str]| {
         let agent = "sh -c 'cat >/dev/null; echo 42 > answer.txt'";
         let mut command = world.command();
@@ -163,11 +168,7 @@ async fn an_issue_is_worked_on_by_its_address_in_a_clone_and_nothing_is_written(
     assert_eq!(branches.as_array().unwrap().len(), 1, "{branches}");
 
     // Asked for, it is shown there: by a token that may.
-    world
-        .gitea
-        .collaborator(&world.repo, &world.bot, "write")
-        .await;
-    world.write("main-token", &world.gitea.token(&world.bot, LEAST).await);
+    may_write(&world).await;
     let shown = run(&["--publish"]);
     assert_eq!(shown.status.code(), Some(0), "{}", words(&shown));
     let pulls = world

@@ -69,6 +69,14 @@ async fn a_forge_that_is_right_is_told_so_line_by_line() {
     assert!(own.contains("ok   forge    team/project: bot may not see its webhooks; the last delivery of this forge came"), "{own}");
     world.stop();
     insta::assert_snapshot!(ill(&world, &["--admin-token-file", "admin-token"]), @"warn forge    team/project: the webhook to http://prentice:8460/hooks/main was not tested, since nothing answers at 127.0.0.1:8460 → start `prentice serve`, then run this again");
+    // One that lives and tells no figures is none that is not there.
+    let file = world.read("server.toml");
+    let quiet = file.replacen("[server]\n", "[server]\nmetrics = false\n", 1);
+    assert_ne!(file, quiet);
+    world.write("server.toml", &quiet);
+    world.serve();
+    let told = told(&world, &["--admin-token-file", "admin-token"]);
+    assert!(told.contains("ok   forge    team/project: the webhook to http://prentice:8460/hooks/main was not tested, since the server does not tell which deliveries it took (`[server] metrics = false`); the last delivery of this forge came"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

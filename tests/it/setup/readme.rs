@@ -161,6 +161,12 @@ async fn the_commands_of_the_readme_lead_from_fresh_tokens_to_a_merged_pull_requ
     })
     .await;
     let number = pull["number"].as_i64().unwrap();
+    until(
+        &world,
+        "the pull request is marked as an agent's",
+        async || gitea.labels(repo, number).await == ["agent-pr"],
+    )
+    .await;
     picture(&world, "issue.png", &format!("issues/{issue}"), 900);
     picture(&world, "pull.png", &format!("pulls/{number}"), 1500);
 

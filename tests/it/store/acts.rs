@@ -5,6 +5,7 @@ use prentice::store::{ActKey, ActKind, Question, RepositoryKey};
 
 conformance! { sqlite: super::super::World::sqlite();
     an_act_is_taken_up_until_it_is_settled_and_never_again
+    what_no_look_finds_any_more_is_given_up_when_it_is_old
     the_same_number_of_another_kind_or_repository_is_another_act
     a_repository_is_seen_from_its_first_look_and_its_cursor_never_goes_back
     a_look_is_owed_from_its_first_failure_until_it_is_paid
@@ -12,6 +13,7 @@ conformance! { sqlite: super::super::World::sqlite();
     a_note_is_found_again_and_replaced
     the_referee_takes_the_oldest_question_and_answers_it_once
     a_newer_question_takes_the_place_of_the_older
+    the_comment_that_asked_last_is_known
     another_base_is_another_question
     what_nobody_asked_for_waits_behind_what_a_person_asked_and_only_the_newest_of_it
     what_nobody_asked_for_is_judged_so_often_in_an_hour_and_the_newest_head_of_each
@@ -44,6 +46,22 @@ async fn an_act_is_taken_up_until_it_is_settled_and_never_again(w: World) {
     assert_eq!(store.unsettled(&repository(7)).await.unwrap(), [0; 0]);
     let again = w.open().await;
     assert!(!again.take_up(&key, 3, "dana").await.unwrap());
+}
+
+async fn what_no_look_finds_any_more_is_given_up_when_it_is_old(w: World) {
+    let store = w.open().await;
+    let (old, other) = (act(ActKind::Comment, 5), act(ActKind::Comment, 6));
+    store.take_up(&old, 3, "dana").await.unwrap();
+    store.take_up(&other, 4, "dana").await.unwrap();
+    let taken = w.clock.now();
+    let key = repository(7);
+    store.settle_gone(&key, 3, taken).await.unwrap();
+    assert_eq!(store.unsettled(&key).await.unwrap(), [3, 4]);
+    let later = taken.plus_secs(1);
+    store.settle_gone(&repository(8), 3, later).await.unwrap();
+    assert_eq!(store.unsettled(&key).await.unwrap(), [3, 4]);
+    store.settle_gone(&key, 3, later).await.unwrap();
+    assert_eq!(store.unsettled(&key).await.unwrap(), [4]);
 }
 
 async fn the_same_number_of_another_kind_or_repository_is_another_act(w: World) {
@@ -154,9 +172,9 @@ fn question(w: &World, pull: i64, digit: char) -> Question {
 async fn the_referee_takes_the_oldest_question_and_answers_it_once(w: World) {
     let store = w.open().await;
     assert_eq!(store.begin_verdict().await.unwrap(), None);
-    store.ask_verdict(question(&w, 1, 'a')).await.unwrap();
+    store.ask_verdict(question(&w, 1, 'a'), None).await.unwrap();
     w.clock.pass(1);
-    store.ask_verdict(question(&w, 2, 'b')).await.unwrap();
+    store.ask_verdict(question(&w, 2, 'b'), None).await.unwrap();
     assert_eq!(store.waiting_verdicts().await.unwrap(), 2);
     let begun = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!((begun.question.pull, begun.attempts), (1, 1));
@@ -189,21 +207,38 @@ async fn the_referee_takes_the_oldest_question_and_answers_it_once(w: World) {
 
 async fn a_newer_question_takes_the_place_of_the_older(w: World) {
     let store = w.open().await;
-    store.ask_verdict(question(&w, 1, 'a')).await.unwrap();
+    store.ask_verdict(question(&w, 1, 'a'), None).await.unwrap();
     let old = store.begin_verdict().await.unwrap().unwrap();
     // Asked again about the same commit while it runs, when it may be told already: judged once more.
-    store.ask_verdict(question(&w, 1, 'a')).await.unwrap();
+    store.ask_verdict(question(&w, 1, 'a'), None).await.unwrap();
     assert!(!store.answer_verdict(&old.question, "good").await.unwrap());
     let old = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!(
         (&old.question.head, old.attempts),
         (&question(&w, 1, 'a').head, 1)
     );
-    store.ask_verdict(question(&w, 1, 'b')).await.unwrap();
+    store.ask_verdict(question(&w, 1, 'b'), None).await.unwrap();
     assert!(!store.answer_verdict(&old.question, "good").await.unwrap());
     let new = store.begin_verdict().await.unwrap().unwrap();
     assert_eq!(new.question.head, question(&w, 1, 'b').head);
     assert_eq!(new.attempts, 1);
+}
+
+async fn the_comment_that_asked_last_is_known(w: World) {
+    let store = w.open().await;
+    let asked = question(&w, 1, 'a');
+    let was_asked = async |pull, comment| {
+        let was = store.was_asked(&asked.repository, pull, comment).await;
+        was.unwrap()
+    };
+    assert!(!was_asked(1, 7).await);
+    store.ask_verdict(asked.clone(), Some(7)).await.unwrap();
+    assert!(was_asked(1, 7).await);
+    assert!(!was_asked(2, 7).await, "about another pull request");
+    store.ask_verdict(asked.clone(), None).await.unwrap();
+    assert!(was_asked(1, 7).await);
+    store.ask_verdict(asked.clone(), Some(8)).await.unwrap();
+    assert!(!was_asked(1, 7).await && was_asked(1, 8).await);
 }
 
 /// One that nobody asked for.
@@ -244,7 +279,7 @@ async fn what_nobody_asked_for_is_judged_so_often_in_an_hour_and_the_newest_head
     assert_eq!(begin().await, Some((2, None)));
     assert_eq!(begin().await, None);
     // What a person asks for does not wait.
-    store.ask_verdict(question(&w, 3, 'a')).await.unwrap();
+    store.ask_verdict(question(&w, 3, 'a'), None).await.unwrap();
     assert_eq!(begin().await, Some((3, Some("dana".to_owned()))));
     assert_eq!(begin().await, None);
     w.clock.pass(3600);
@@ -257,10 +292,10 @@ async fn another_base_is_another_question(w: World) {
         base_branch: base.to_owned(),
         ..question(&w, 1, 'a')
     };
-    store.ask_verdict(onto("dev")).await.unwrap();
+    store.ask_verdict(onto("dev"), None).await.unwrap();
     let dev = store.begin_verdict().await.unwrap().unwrap().question;
     // Asked about the new base while the old one is judged: the old answer is none.
-    store.ask_verdict(onto("main")).await.unwrap();
+    store.ask_verdict(onto("main"), None).await.unwrap();
     assert!(!store.answer_verdict(&dev, "good").await.unwrap());
     let main = store.begin_verdict().await.unwrap().unwrap().question;
     assert_eq!(main.base_branch, "main");
@@ -296,7 +331,7 @@ async fn what_nobody_asked_for_waits_behind_what_a_person_asked_and_only_the_new
         )
     };
     let (dana, nobody) = (Some("dana".to_owned()), None);
-    store.ask_verdict(question(&w, 1, 'a')).await.unwrap();
+    store.ask_verdict(question(&w, 1, 'a'), None).await.unwrap();
     // Pushed to, once and again, while the question waits and while it is answered.
     assert_eq!(judge('b').await, None);
     let first = begin().await;
@@ -317,11 +352,11 @@ async fn what_nobody_asked_for_waits_behind_what_a_person_asked_and_only_the_new
 
     // Asked about an older head while the newest waits unasked: that one goes on behind it.
     assert!(judge('d').await.is_some());
-    store.ask_verdict(question(&w, 1, 'c')).await.unwrap();
+    store.ask_verdict(question(&w, 1, 'c'), None).await.unwrap();
     let asked = begin().await;
     assert_eq!(is(&asked), (Some('c'), dana.clone()));
     // Asked about the one that waits behind: it is judged once.
-    store.ask_verdict(question(&w, 1, 'd')).await.unwrap();
+    store.ask_verdict(question(&w, 1, 'd'), None).await.unwrap();
     let asked = begin().await;
     assert_eq!(is(&asked), (Some('d'), dana.clone()));
     assert!(store.answer_verdict(&asked.unwrap(), "good").await.unwrap());
@@ -329,7 +364,7 @@ async fn what_nobody_asked_for_waits_behind_what_a_person_asked_and_only_the_new
 
     // Asked about the newest while an older one waits unasked: that one is nobody's matter any more.
     assert!(judge('e').await.is_some());
-    store.ask_verdict(question(&w, 1, 'f')).await.unwrap();
+    store.ask_verdict(question(&w, 1, 'f'), None).await.unwrap();
     assert_eq!(judge('f').await, None);
     let asked = begin().await;
     assert_eq!(is(&asked), (Some('f'), dana));
@@ -338,7 +373,7 @@ async fn what_nobody_asked_for_waits_behind_what_a_person_asked_and_only_the_new
     // Asked about what is judged unasked at this moment, and may be told already: judged for whoever asks.
     assert!(judge('1').await.is_some());
     let running = begin().await.unwrap();
-    store.ask_verdict(question(&w, 1, '1')).await.unwrap();
+    store.ask_verdict(question(&w, 1, '1'), None).await.unwrap();
     assert!(!store.answer_verdict(&running, "good").await.unwrap());
     let asked = begin().await;
     assert_eq!(is(&asked), (Some('1'), Some("dana".to_owned())));

@@ -11,6 +11,7 @@ conformance! { sqlite: super::super::World::sqlite();
     hooks_are_read_in_the_order_they_came_and_as_they_came
     large_hooks_are_given_out_a_few_at_a_time_but_always_one
     a_hook_is_settled_once
+    hooks_settled_together_are_one_commit_and_what_was_settled_before_stays
     hooks_that_arrive_together_share_commits_and_none_is_lost
     whoever_goes_away_leaves_the_others_served
     settled_hooks_are_forgotten_in_time_and_unread_ones_never
@@ -190,6 +191,29 @@ async fn a_hook_is_settled_once(w: World) {
     assert_eq!(none, Err(CommitError::Decided));
     let counts = store.counts().await.unwrap();
     assert_eq!(counts.hooks, [("ignored".to_owned(), 1)]);
+}
+
+async fn hooks_settled_together_are_one_commit_and_what_was_settled_before_stays(w: World) {
+    let store = w.open().await;
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        ids.push(stored(&*store, &format!("d-{n}"), &format!("{{\"n\":{n}}}")).await);
+    }
+    store.settle_hook(ids[1], None).await.unwrap();
+    let before = store.commits();
+    let all = [
+        (ids[0], Some("unknown event".to_owned())),
+        (ids[1], Some("told later".to_owned())),
+        (ids[2], None),
+    ];
+    store.settle_hooks(all.to_vec()).await.unwrap();
+    assert_eq!(store.commits() - before, 1);
+    let counts = store.counts().await.unwrap();
+    let by_state = [("done", 2), ("ignored", 1), ("new", 1)];
+    let by_state = by_state.map(|(state, count)| (state.to_owned(), count));
+    assert_eq!(counts.hooks, by_state);
+    store.settle_hooks(Vec::new()).await.unwrap();
+    assert_eq!(store.commits() - before, 1, "nothing to write");
 }
 
 async fn hooks_that_arrive_together_share_commits_and_none_is_lost(w: World) {

@@ -3,7 +3,7 @@
 use super::super::Line;
 use super::lines::{is_app, named};
 use super::{Asked, DELIVERY, GROUP};
-use crate::config::ForgeKind;
+use crate::config::{ForgeKind, Server};
 use crate::domain::ident::Time;
 use crate::domain::text;
 use crate::forge::{Deliveries, HookSeen, Repository};
@@ -12,6 +12,8 @@ use crate::forge::{Deliveries, HookSeen, Repository};
 pub(super) enum Tested {
     /// There was none: nobody was there to take it.
     Not,
+    /// There was none: what is there does not tell what it takes.
+    Unseen,
     /// The forge would not send one.
     Refused(String),
     /// Its signature was right.
@@ -57,7 +59,7 @@ pub(super) fn hooked(
     repository: &Repository,
     (seen, tested): (HookSeen, Tested),
     kept: Kept,
-    listen: &str,
+    server: &Server,
 ) -> Line {
     let (name, repo) = (named(asked, repository, "hook"), &repository.name);
     let (forge, app) = (&asked.forge.name, is_app(asked.forge));
@@ -113,7 +115,9 @@ pub(super) fn hooked(
             deliveries: Some(told),
             ..
         } => sent((name, repo), &url, &place, told, kept),
-        HookSeen::There { url, place, .. } => test((name, repo), &url, &place, tested, listen),
+        HookSeen::There { url, place, .. } => {
+            test((name, repo), (&url, &place), tested, kept, server)
+        }
     }
 }
 
@@ -181,11 +185,12 @@ fn sent(
 /// Where only a test delivery shows whether they arrive.
 fn test(
     (name, repo): (String, &str),
-    url: &str,
-    place: &str,
+    (url, place): (&str, &str),
     tested: Tested,
-    listen: &str,
+    kept: Kept,
+    server: &Server,
 ) -> Line {
+    let listen = &server.listen;
     match tested {
         Tested::Arrived => Line::ok(
             GROUP,
@@ -225,5 +230,62 @@ fn test(
             ),
             "start `prentice serve`, then run this again",
         ),
+        Tested::Unseen if server.metrics => Line::warn(
+            GROUP,
+            name,
+            format!(
+                "{repo}: the webhook to {url} was not tested: what answers at {listen} does not tell which deliveries it took"
+            ),
+            "is that `prentice serve` with this server file? start it anew, then run this again",
+        ),
+        Tested::Unseen => {
+            let text = format!(
+                "{repo}: the webhook to {url} was not tested, since the server does not tell which deliveries it took (`[server] metrics = false`)"
+            );
+            match kept.newest() {
+                Some(newest) => Line::ok(GROUP, name, format!("{text}; {newest}")),
+                None => Line::warn(
+                    GROUP,
+                    name,
+                    format!("{text}, and none is kept here"),
+                    format!(
+                        "test it at {place}: its answer should be 202; or set `metrics = true` until this has tested it"
+                    ),
+                ),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_that_could_not_be_tested_is_told_with_the_reason_that_holds() {
+        let told = |tested, metrics, kept| {
+            let server = Server {
+                metrics,
+                ..Server::default()
+            };
+            let url = ("https://bot.test/hooks/main", "https://forge.test/settings");
+            let line = test(("hook".to_owned(), "o/r"), url, tested, kept, &server);
+            let fix = line.fix.map_or(String::new(), |fix| format!(" -> {fix}"));
+            format!("{}: {}{fix}\n", line.state.name(), line.text)
+        };
+        let all = [
+            told(Tested::Not, true, Kept::None),
+            told(Tested::Not, false, Kept::None),
+            told(Tested::Unseen, true, Kept::Newest(90_000)),
+            told(Tested::Unseen, false, Kept::Newest(90_000)),
+            told(Tested::Unseen, false, Kept::None),
+        ];
+        insta::assert_snapshot!(all.concat(), @"
+        warn: o/r: the webhook to https://bot.test/hooks/main was not tested, since nothing answers at 127.0.0.1:8460 -> start `prentice serve`, then run this again
+        warn: o/r: the webhook to https://bot.test/hooks/main was not tested, since nothing answers at 127.0.0.1:8460 -> start `prentice serve`, then run this again
+        warn: o/r: the webhook to https://bot.test/hooks/main was not tested: what answers at 127.0.0.1:8460 does not tell which deliveries it took -> is that `prentice serve` with this server file? start it anew, then run this again
+        ok: o/r: the webhook to https://bot.test/hooks/main was not tested, since the server does not tell which deliveries it took (`[server] metrics = false`); the last delivery of this forge came 1 m 30 s ago
+        warn: o/r: the webhook to https://bot.test/hooks/main was not tested, since the server does not tell which deliveries it took (`[server] metrics = false`), and none is kept here -> test it at https://forge.test/settings: its answer should be 202; or set `metrics = true` until this has tested it
+        ");
     }
 }

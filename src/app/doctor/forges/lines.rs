@@ -1,7 +1,7 @@
 //! What was seen of a forge, judged: a line each, with the page where it is changed.
 
 use super::super::Line;
-use super::{Asked, GROUP};
+use super::{Asked, GROUP, SHARED_DAYS};
 use crate::app::prepare::Prepared;
 use crate::app::{AppError, Said};
 use crate::config::{ForgeKind, ForgeSettings};
@@ -235,6 +235,21 @@ pub(super) fn granted(asked: &Asked<'_>, repository: &Repository, grants: &[Gran
         name,
         format!("{repo}: the credential has {}", names.join(", ")),
     )
+}
+
+/// People did this much with our account, as far back as [`super::SHARED_DAYS`].
+pub(super) fn shared(asked: &Asked<'_>, repository: &Repository, acts: u64) -> Line {
+    let (login, repo) = (&asked.login, &repository.name);
+    let times = match acts {
+        1 => "once".to_owned(),
+        acts => format!("{acts} times"),
+    };
+    let text = format!(
+        "{repo}: somebody asked for something with the account {login} {times} in {SHARED_DAYS} days, and its acts never count"
+    );
+    let place = asked.examine.access(repo, Some(&repository.page));
+    let fix = format!("ask with another account, or give prentice one of its own: {place}");
+    Line::warn(GROUP, named(asked, repository, "shared"), text, fix)
 }
 
 /// A wider permission of an App waits for those who installed it.

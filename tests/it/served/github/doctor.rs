@@ -294,6 +294,50 @@ async fn of_a_token_github_does_not_say_what_it_may_and_doctor_does_not_guess() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_works_with_our_account_is_told_so_on_the_issue_and_by_doctor() {
+    let Some(hub) = Hub::heard(false).await else {
+        return;
+    };
+    let well = hub.ill();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let issue = {
+        let mut world = hub.fake.world();
+        let issue = world.open_issue("dana", "No answer", ISSUE);
+        world.label(issue, TOKEN_BOT, "agent");
+        world.assign(issue, TOKEN_BOT, TOKEN_BOT);
+        issue
+    };
+    hub.until("it is told", 30, async || {
+        !hub.by_us(issue, "note=").is_empty()
+    })
+    .await;
+    let said = hub.fake.world().comment(issue, TOKEN_BOT, "/agent run");
+    hub.until("the comment is answered", 30, async || {
+        hub.reactions(said) == ["confused"] && hub.by_us(issue, "note=").len() > 1
+    })
+    .await;
+    // Of two acts once, and nothing came of any.
+    let notes = hub.by_us(issue, "note=");
+    let notes: Vec<String> = notes
+        .iter()
+        .map(|one| one.replace(&said.to_string(), "SAID"))
+        .collect();
+    insta::assert_snapshot!(notes.join("\n\n"), @"
+    <!-- prentice v1 note=ours -->
+    Nothing was started: this was asked for with the account that I work with, and its acts never count. Give me an account of my own, and ask with yours.
+
+    <!-- prentice v1 note=comment-SAID -->
+    Nothing was done: this was written by the account that I work with, and its acts never count. Give me an account of my own, and comment from yours.
+    ");
+    let tasks = hub.command(&["tasks", "list", "--json"]).output().unwrap();
+    let tasks: Value = serde_json::from_slice(&tasks.stdout).unwrap();
+    assert_eq!(tasks["tasks"], json!([]));
+    let ill = hub.ill();
+    let more: Vec<&str> = ill.lines().filter(|line| !well.contains(line)).collect();
+    insta::assert_snapshot!(more.join("\n"), @"warn forge    acme/widget: somebody asked for something with the account prentice-robot 3 times in 30 days, and its acts never count → ask with another account, or give prentice one of its own: Settings, Collaborators and teams (https://forge.test/acme/widget/settings/access)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_an_enterprise_server_pages_are_not_where_its_interface_is() {
     let mut all = String::new();
     for app in [true, false] {

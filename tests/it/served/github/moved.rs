@@ -1,6 +1,7 @@
 //! Issues that go to another repository, with all that stands on them: a task stays where its code is.
 
 use super::*;
+use crate::served::retention::database;
 
 impl Hub {
     /// The tasks that there are, as a program reads them: stage of each.
@@ -13,7 +14,7 @@ impl Hub {
             .collect()
     }
 
-    async fn is_all(&self, stages: &[&str]) {
+    pub(super) async fn is_all(&self, stages: &[&str]) {
         let what = format!("the tasks are {stages:?}");
         self.until(&what, 60, async || self.stages() == stages)
             .await;
@@ -94,4 +95,30 @@ async fn an_issue_that_is_transferred_after_its_pull_request_leaves_that_to_peop
     hub.is_all(&["needs-review"]).await;
     hub.fake.world().merge(pull, "dana");
     hub.is_all(&["merged"]).await;
+}
+
+/// Nothing ran yet, so there is nothing to fail; and whoever could answer cannot.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_text_in_a_repository_that_was_archived_stops_by_its_date_untold() {
+    let Some(mut hub) = Hub::quiet(false, Hears::Polling).await else {
+        return;
+    };
+    hub.rule(
+        "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"sh test.sh\"\n[task]\nask_timeout = \"22s\"\n",
+    );
+    hub.serve(AGENT).await;
+    let issue = {
+        let mut world = hub.fake.world();
+        let issue = world.open_issue("dana", "Do something", "Please.");
+        world.label(issue, "dana", "agent");
+        issue
+    };
+    hub.is_at(issue, "needs-info").await;
+    hub.fake.world().archived = true;
+    // Two sweeps see it meanwhile.
+    hub.is_all(&["stopped"]).await;
+    let mut db = database(&hub.folder().join("state/prentice")).await;
+    let told = "select count(*) from deliveries where body like '%out-of-reach%'";
+    let told: i64 = sqlx::query_scalar(told).fetch_one(&mut db).await.unwrap();
+    assert_eq!(told, 0);
 }

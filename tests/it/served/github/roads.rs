@@ -1,6 +1,8 @@
 //! Whole roads, each as an App and with a token.
 
 use super::*;
+use crate::github::world::{Fault, Kind, said};
+use crate::served::retention::database;
 
 async fn merged(app: bool, hears: Hears) {
     let Some(hub) = Hub::new(app, hears).await else {
@@ -191,6 +193,50 @@ async fn with_a_token_a_stranger_s_fork_is_judged_by_our_rules() {
     judged(false).await;
 }
 
+/// What a check prints differs each time, so that each run of it leaves a log of its own.
+const TIMED: &str = "version = 1\n[[verify]]\nname = \"tests\"\nrun = \"date +%s%N; sh test.sh\"\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_told_for_now_is_told_later_and_not_judged_again() {
+    let Some(mut hub) = Hub::quiet(false, Hears::Hooks).await else {
+        return;
+    };
+    hub.rule(TIMED);
+    hub.serve(AGENT).await;
+    let mut runs = Vec::new();
+    // The first of each tells that it is begun.
+    for call in ["", "PATCH issues/comments/#", "POST statuses/#"] {
+        let (number, head) = hub.pull_of_a_fork(&[("answer.txt", "42\n"), ("for.txt", call)]);
+        let logs = || {
+            let inside =
+                |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let all = inside(hub.folder().join("state/prentice/artifacts"));
+            all.flat_map(|one| inside(one.path())).count()
+        };
+        let before = logs();
+        {
+            let mut world = hub.fake.world();
+            if !call.is_empty() {
+                let busy = Kind::Instead(503, Vec::new(), said("Busy"));
+                world.fault_call(call, busy, 2);
+                world.faults.back_mut().unwrap().skip = 1;
+            }
+            world.comment(number, "dana", "/agent verify");
+        }
+        hub.until("it is told", 60, async || {
+            says(&hub, number, "verified", &head)
+                && hub.check(&head, "prentice / verify") == "success"
+                && hub.check(&head, "prentice / scope") == "success"
+        })
+        .await;
+        let left = hub.fake.world().faults.iter().any(|one| one.times > 0);
+        assert!(!left, "{call}: it went wrong");
+        runs.push(logs() - before);
+    }
+    // Twice on base and twice on the head.
+    assert_eq!(runs, [4, 4, 4]);
+}
+
 /// A branch that the repository's rules do not take: the task says which rule, and where it is set.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_that_a_rule_refuses_fails_with_the_rule_s_own_words() {
@@ -260,4 +306,100 @@ async fn as_an_app_what_was_asked_about_and_pushed_over_is_not_judged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_token_what_was_asked_about_and_pushed_over_is_not_judged() {
     pushed_over(false).await;
+}
+
+/// However often the forge does not let it be judged, it is judged once it does.
+async fn waits_for_the_forge(kind: impl Fn() -> Kind) {
+    let Some(hub) = Hub::new(false, Hears::Hooks).await else {
+        return;
+    };
+    let (number, head) = hub.pull_of_a_fork(&[("answer.txt", "42\n")]);
+    hub.fake.world().fault("POST", "/statuses/", kind(), 4);
+    hub.fake.world().comment(number, "dana", "/agent verify");
+    hub.until("it is judged", 90, async || {
+        says(&hub, number, "verified", &head)
+    })
+    .await;
+    hub.until("the status is there", 20, async || {
+        hub.check(&head, "prentice / verify") == "success"
+    })
+    .await;
+    assert!(hub.fake.world().faults.is_empty(), "all were met");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_waits_for_a_limit_of_the_forge_however_often_it_is_met() {
+    waits_for_the_forge(|| {
+        let after = vec![("retry-after", "1".to_owned())];
+        Kind::Instead(429, after, said("You have exceeded a secondary rate limit"))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_waits_for_a_forge_that_does_not_answer() {
+    waits_for_the_forge(|| Kind::Cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_given_up_is_told_even_if_the_forge_does_not_take_that_at_first() {
+    let Some(hub) = Hub::new(false, Hears::Hooks).await else {
+        return;
+    };
+    hub.rule("version = 1\n[[verify]]\nname = \"tests\"\nrunn = \"sh test.sh\"\n");
+    let (number, head) = hub.pull_of_a_fork(&[("answer.txt", "42\n")]);
+    // That it runs is taken; how it ends is not, once.
+    hub.fake.world().faults.push_back(Fault {
+        method: "PATCH",
+        at: "/issues/comments/",
+        call: None,
+        kind: Kind::Instead(503, Vec::new(), said("down for a while")),
+        skip: 1,
+        times: 1,
+    });
+    hub.fake.world().comment(number, "dana", "/agent verify");
+    hub.until("it is told", 60, async || {
+        let told = hub.by_us(number, "note=verify");
+        told.iter().any(|told| told.contains("prentice.toml:4:1"))
+    })
+    .await;
+    assert!(hub.fake.world().faults.is_empty(), "the fault was met");
+    hub.until("the status is not pending", 20, async || {
+        let state = hub.check(&head, "prentice / verify");
+        !state.is_empty() && state != "pending"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_whose_reaction_failed_asks_the_referee_once() {
+    let Some(hub) = Hub::new(false, Hears::Hooks).await else {
+        return;
+    };
+    let (number, head) = hub.pull_of_a_fork(&[("answer.txt", "42\n")]);
+    // That it was seen is taken; that it is done is not, once.
+    hub.fake.world().faults.push_back(Fault {
+        method: "POST",
+        at: "/reactions",
+        call: None,
+        kind: Kind::Instead(503, Vec::new(), said("down for a while")),
+        skip: 1,
+        times: 1,
+    });
+    let asked = hub.fake.world().comment(number, "dana", "/agent verify");
+    let asked_at = async || {
+        let mut db = database(&hub.folder().join("state/prentice")).await;
+        let at = sqlx::query_scalar("select asked_at from verdicts");
+        let at: Option<i64> = at.fetch_optional(&mut db).await.unwrap();
+        at
+    };
+    hub.until("it is asked", 30, async || asked_at().await.is_some())
+        .await;
+    let first = asked_at().await;
+    hub.until("it is answered", 60, async || {
+        hub.reactions(asked) == ["+1"] && says(&hub, number, "verified", &head)
+    })
+    .await;
+    assert!(hub.fake.world().faults.is_empty(), "the fault was met");
+    assert_eq!(asked_at().await, first);
 }
