@@ -49,8 +49,8 @@ impl Worker {
             return Ok(given_up(&claim.effect, &lost_each_time(claim)));
         }
         match &claim.effect {
-            Effect::Run { run } => self.run(claim, task, *run, halt).await,
-            Effect::Check { run, head } => self.check(claim, task, *run, head, halt).await,
+            Effect::Run { run } => self.run(claim, *run, halt).await,
+            Effect::Check { run, head } => self.check(claim, *run, head, halt).await,
             Effect::Cancel { run } => {
                 let halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(halt) = halts.get(&(claim.task, *run)) {
@@ -87,14 +87,13 @@ impl Worker {
     async fn run(
         &self,
         claim: &Claim,
-        task: &Task,
         run: u32,
         halt: &watch::Sender<Option<Halt>>,
     ) -> Result<Vec<Event>, Trouble> {
         let _registered = self.register((claim.task, run), halt);
-        if !self.is_asked_still(claim, run).await? {
+        let Some(mut task) = self.asked_still(claim, run).await? else {
             return Ok(Vec::new());
-        }
+        };
         if let Stage::Running {
             stopping: Some(_), ..
         } = task.stage
@@ -104,7 +103,6 @@ impl Worker {
                 outcome: RunOutcome::Cancelled,
             }]);
         }
-        let mut task = task.clone();
         task.run = run;
         let watching = Watching {
             worker: self,
@@ -126,15 +124,14 @@ impl Worker {
     async fn check(
         &self,
         claim: &Claim,
-        task: &Task,
         run: u32,
         head: &CommitId,
         halt: &watch::Sender<Option<Halt>>,
     ) -> Result<Vec<Event>, Trouble> {
         let _registered = self.register((claim.task, run), halt);
-        if !self.is_asked_still(claim, run).await? {
+        let Some(task) = &self.asked_still(claim, run).await? else {
             return Ok(Vec::new());
-        }
+        };
         self.world.fetch(task, head).await?;
         let bench = self.world.bench(task).await?;
         let watching = Watching {
@@ -170,12 +167,12 @@ impl Worker {
         }])
     }
 
-    /// Whether the run is still what the task waits for. Asked after it can be halted, so that a cancel came either
-    /// before, and the task says so, or finds it.
-    async fn is_asked_still(&self, claim: &Claim, run: u32) -> Result<bool, Trouble> {
+    /// The task, if it still waits for this run. Read after the run can be halted, so that a cancel came either
+    /// before, and this task says so, or finds it; what was read earlier says neither.
+    async fn asked_still(&self, claim: &Claim, run: u32) -> Result<Option<Task>, Trouble> {
         let record = self.store.load(claim.task).await?;
-        let asked = record.and_then(|record| record.task.outstanding());
-        Ok(asked == Some(Outstanding::Run(run)))
+        let task = record.map(|record| record.task);
+        Ok(task.filter(|task| task.outstanding() == Some(Outstanding::Run(run))))
     }
 
     /// Removes what an ended task leaves; what a person changed meanwhile stays and is told.

@@ -75,6 +75,8 @@ enum BenchIs {
     Never,
     /// Never given the first time, broken afterwards.
     NeverFirst,
+    /// Broken the first time, never given afterwards.
+    BrokenFirst,
 }
 
 struct Fake {
@@ -89,6 +91,10 @@ struct Fake {
     dropped: Arc<AtomicBool>,
     /// Another one was asked for meanwhile.
     beside: AtomicBool,
+    /// Done by the first job from now on, when it has read its task.
+    read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Jobs that have read their task.
+    reads: Arc<AtomicUsize>,
 }
 
 struct OnDrop(Arc<AtomicBool>);
@@ -114,6 +120,15 @@ impl Sandbox for NoSandbox {
 
 #[async_trait]
 impl World for Fake {
+    fn away(&self, _: &Task) -> Option<String> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let work = self.read.lock().unwrap().take();
+        if let Some(work) = work {
+            tokio::task::block_in_place(work);
+        }
+        None
+    }
+
     async fn bench(&self, task: &Task) -> Result<Bench, RunError> {
         let store = self.store.get().unwrap();
         let before = self.benches.fetch_add(1, Ordering::SeqCst);
@@ -128,10 +143,13 @@ impl World for Fake {
                 self.beside.fetch_or(!is_over, Ordering::SeqCst);
                 return Err(RunError::Broken("no commit".to_owned()));
             }
+            BenchIs::BrokenFirst if before == 0 => {
+                return Err(RunError::Broken("no commit".to_owned()));
+            }
             BenchIs::Broken | BenchIs::Panic => {
                 return Err(RunError::Broken("no commit".to_owned()));
             }
-            BenchIs::Never | BenchIs::NeverFirst => {
+            BenchIs::Never | BenchIs::NeverFirst | BenchIs::BrokenFirst => {
                 let _dropped = OnDrop(Arc::clone(&self.dropped));
                 std::future::pending::<()>().await;
             }
@@ -209,6 +227,8 @@ impl World for Fake {
 struct At {
     word: &'static str,
     first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// The first decision is not committed before this returns.
+    decision: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Blocks the writer for this long before each commit that has the word.
     block: Duration,
     /// The first one only.
@@ -219,6 +239,11 @@ struct At {
 
 impl Steps for At {
     fn before(&self, what: &str) {
+        if what.contains("commit commit")
+            && let Some(work) = self.decision.lock().unwrap().take()
+        {
+            work();
+        }
         if !self.block.is_zero() && what.contains(self.word) {
             let before = self.blocked.fetch_add(1, Ordering::SeqCst);
             if before == 0 || !self.block_once {
@@ -271,6 +296,8 @@ impl Here {
             benches: AtomicUsize::new(0),
             dropped: Arc::default(),
             beside: AtomicBool::new(false),
+            read: Mutex::default(),
+            reads: Arc::default(),
         });
         let world: Arc<dyn World> = Arc::clone(&fake) as _;
         let worker = Worker::new(Arc::clone(&store), Arc::new(lock), clock, world, patience);
@@ -343,8 +370,18 @@ impl Here {
     }
 
     async fn settle(&self) {
-        let all = Filter::default();
-        let settled = tokio::time::timeout(LONGEST, self.worker.settle(&all)).await;
+        self.settle_all_of(&Filter::default()).await;
+    }
+
+    /// Runs and their cancels alone, so that no other job is in the way of a test.
+    async fn settle_runs(&self) {
+        let kinds = Some(vec![JobKind::Run, JobKind::Cancel]);
+        let filter = Filter { tasks: None, kinds };
+        self.settle_all_of(&filter).await;
+    }
+
+    async fn settle_all_of(&self, filter: &Filter) {
+        let settled = tokio::time::timeout(LONGEST, self.worker.settle(filter)).await;
         settled.expect("it hangs").unwrap();
     }
 
@@ -460,12 +497,58 @@ async fn a_run_that_was_claimed_but_did_not_say_so_is_stopped_as_well() {
         assert!(delivery.as_mut().poll(&mut looked).is_pending());
     });
     *here.steps.first.lock().unwrap() = Some(stop);
+    // The run has found that it is asked for; what it says of itself stands in line behind this.
+    let reads = Arc::clone(&here.fake.reads);
+    *here.steps.decision.lock().unwrap() = Some(Box::new(move || {
+        let started = Instant::now();
+        while reads.load(Ordering::SeqCst) == 0 && started.elapsed() < LONGEST {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }));
+    here.settle_runs().await;
     here.settle().await;
     assert_eq!(here.task().await.word(), "stopped");
     assert_eq!(here.fake.benches.load(Ordering::SeqCst), 1);
     // That it began is all that it said: it did not reach its first step.
     assert_eq!(here.steps.progress.load(Ordering::SeqCst), 1);
     assert_eq!(here.job(JobKind::Run).await, JobState::Done);
+    here.check_journal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_run_that_is_stopped_between_reading_its_task_and_listening_does_not_go_on() {
+    let here = Here::new(BenchIs::BrokenFirst, PATIENT, 120_000, At::default()).await;
+    here.request(1).await;
+    here.decide().await;
+    let (store, here_too) = (Arc::clone(&here.store), tokio::runtime::Handle::current());
+    let stopped_meanwhile: Box<dyn FnOnce() + Send> = Box::new(move || {
+        here_too.block_on(async {
+            let (task, event) = (TaskId(1), Box::new(stopped()));
+            let arrival = Arrival::Event { task, event };
+            store.deliver(arrival, None).await.unwrap();
+            let started = Instant::now();
+            let is_cancelled = async || {
+                let jobs = store.jobs(TaskId(1)).await.unwrap();
+                jobs.iter().any(|job| {
+                    JobKind::of(&job.effect) == JobKind::Cancel && job.state == JobState::Done
+                })
+            };
+            while !is_cancelled().await {
+                assert!(started.elapsed() < LONGEST, "no cancel");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+    });
+    // The second try of the run, which said at its first that it began.
+    let (fake, mut work) = (Arc::clone(&here.fake), Some(stopped_meanwhile));
+    *here.fake.read.lock().unwrap() = Some(Box::new(move || {
+        *fake.read.lock().unwrap() = work.take();
+    }));
+    here.settle_runs().await;
+    here.settle().await;
+    assert_eq!(here.task().await.word(), "stopped");
+    assert_eq!(here.fake.benches.load(Ordering::SeqCst), 1);
     here.check_journal().await;
 }
 

@@ -29,7 +29,7 @@ impl Hub {
     fn plain(&self, text: &str) -> String {
         let text = text.replace(&self.fake.web(), "https://hub.example.org");
         let text = text.replace(&format!("127.0.0.1:{}", self.port), "127.0.0.1:8460");
-        let ago = regex::Regex::new(r"came [0-9a-z ]+ ago").unwrap();
+        let ago = regex::Regex::new(r"came [0-9a-z. ]+ ago").unwrap();
         ago.replace_all(&text, "came 1 s ago").into_owned()
     }
 
