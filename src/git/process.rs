@@ -12,7 +12,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Error, disk};
+use super::{Error, disk, program};
 
 /// Settings that win over whatever a repository's own configuration says.
 const SETTINGS: [&str; 19] = [
@@ -71,7 +71,7 @@ impl Hardened {
         // Where the operator has git; the one variable that is passed on.
         let path =
             std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-        let mut command = Command::new("git");
+        let mut command = program::command();
         command
             .env_clear()
             .env("PATH", path)

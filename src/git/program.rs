@@ -1,7 +1,9 @@
 //! The git program of this machine: which one it is, and what it can do for us.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use super::Error;
 
@@ -20,6 +22,22 @@ pub const OLDEST: [u32; 2] = [2, 32];
 /// The oldest version that knows every setting that we harden it with.
 pub const HARDENED: [u32; 2] = [2, 38];
 
+/// The `git` on the search path, ready to be told more. By its path, where it is found: a mere name, with an environment
+/// of its own, is looked for only after all of this process was copied.
+pub(super) fn command() -> Command {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let is_program = |one: &PathBuf| {
+        let about = one.metadata();
+        about.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    };
+    let found = FOUND.get_or_init(|| {
+        let path = std::env::var_os("PATH")?;
+        let mut all = std::env::split_paths(&path).map(|folder| folder.join("git"));
+        all.find(is_program).filter(|one| one.is_absolute())
+    });
+    Command::new(found.as_deref().unwrap_or(Path::new("git")))
+}
+
 /// Asks the `git` on the search path about itself, in an environment without anybody's settings.
 ///
 /// # Errors
@@ -28,7 +46,7 @@ pub fn program() -> Result<Program, Error> {
     let ask = |word: &str| {
         let path =
             std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-        let out = Command::new("git")
+        let out = command()
             .arg(word)
             .env_clear()
             .env("PATH", path)
@@ -60,6 +78,15 @@ fn version(said: &str) -> Option<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn git_is_started_by_its_path() {
+        let program = command();
+        assert!(
+            Path::new(program.get_program()).is_absolute(),
+            "{program:?}"
+        );
+    }
 
     #[test]
     fn a_version_is_read_whatever_its_builder_added() {

@@ -18,6 +18,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use prentice::domain::gates::{CONTENT_CAP, EntryKind};
 use prentice::domain::ident::{CommitId, RepoPath, Time};
@@ -65,8 +66,19 @@ impl World {
     }
 }
 
+/// git by its path: what is looked for by its name in an environment of its own begins with a copy of all the memory
+/// of these tests.
+pub(crate) fn program() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let path = std::env::var_os("PATH").unwrap();
+        let mut all = std::env::split_paths(&path).map(|folder| folder.join("git"));
+        all.find(|one| one.is_file()).expect("git is on PATH")
+    })
+}
+
 fn git_command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new("git");
+    let mut command = Command::new(program());
     command.current_dir(dir).args(args).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap());
     command

@@ -188,7 +188,7 @@ cat >> .git/config <<'END'
 	external = ": > @MARKS@/diff; true"
 END
 echo '* filter=evil' > .git/info/attributes
-: > /tmp/left
+: > /tmp/@LEFT@
 : > "$HOME/left"
 "#;
 
@@ -273,6 +273,7 @@ impl Host {
             ("@PORT@", port.to_string()),
             ("@VICTIM@", victim.id().to_string()),
             ("@NAP@", nap.clone()),
+            ("@LEFT@", format!("left-{}-{port}", std::process::id())),
         ];
         let host = Self {
             folder,
@@ -499,6 +500,8 @@ impl Drop for Host {
         }
         self.victim.kill().unwrap();
         self.victim.wait().unwrap();
+        // Where an agent wrote it.
+        let _ = fs::remove_file(self.script("/tmp/@LEFT@", "", "", ""));
     }
 }
 
@@ -559,9 +562,10 @@ fn a_hostile_agent_reaches_nothing_and_the_report_of_its_run_is_right() {
 
     // Inside. The check also sees whether the head's sandbox has anything of the agent's.
     let before = host.checkout();
-    let verify = "test -s probes.txt && test ! -e /tmp/left && test ! -e ~/left && \
+    let verify = "test -s probes.txt && test ! -e /tmp/@LEFT@ && test ! -e ~/left && \
                   ! grep -q fsmonitor .git/config && test ! -e .git/hooks/pre-commit";
-    let (code, object, said) = host.run(&host.attack("1", "repo", "state/prentice"), verify);
+    let verify = host.script(verify, "1", "repo", "state/prentice");
+    let (code, object, said) = host.run(&host.attack("1", "repo", "state/prentice"), &verify);
     assert_eq!(code, Some(0), "{said} {object}");
     let branch = object["branch"].as_str().unwrap();
     let inside = host.git("repo", &["show", &format!("{branch}:probes.txt")]);

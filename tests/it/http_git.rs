@@ -160,7 +160,7 @@ pub(crate) async fn backend(
         let mut input = tempfile::tempfile().unwrap();
         input.write_all(&body).unwrap();
         std::io::Seek::rewind(&mut input).unwrap();
-        std::process::Command::new("git")
+        std::process::Command::new(crate::git::program())
             .arg("http-backend")
             .env_clear()
             .envs(environment)

@@ -338,6 +338,22 @@ impl World {
         (issue, of_it.unwrap()["number"].as_i64().unwrap())
     }
 
+    /// The pull request is no draft any more.
+    async fn is_ready(&self, pull: i64) {
+        self.until("it is ready", 30, async || {
+            self.at(&format!("pulls/{pull}")).await["draft"] == false
+        })
+        .await;
+    }
+
+    /// A person approves, which marks the draft as ready.
+    async fn approved(&self, by: &User, pull: i64) {
+        self.gitea
+            .review(by, &self.repo, pull, "APPROVED", "good", &[])
+            .await;
+        self.is_ready(pull).await;
+    }
+
     async fn head(&self, pull: i64) -> String {
         let pull = self.at(&format!("pulls/{pull}")).await;
         pull["head"]["sha"].as_str().unwrap().to_owned()

@@ -63,14 +63,7 @@ async fn a_review_counts_only_as_the_right_of_its_author_and_its_commit_allow() 
     world.has_looked(pull).await;
     world.is_settled().await;
     assert_eq!(world.at(&format!("pulls/{pull}")).await["draft"], true);
-    gitea
-        .review(&lee, repo, pull, "APPROVED", "good", &[])
-        .await;
-    world
-        .until("it is ready", 30, async || {
-            world.at(&format!("pulls/{pull}")).await["draft"] == false
-        })
-        .await;
+    world.approved(&lee, pull).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,14 +283,7 @@ async fn reopened_within_its_grace_it_is_in_review_again() {
             !text.contains(&format!("Closed by {}", owner.login))
         })
         .await;
-    gitea
-        .review(owner, repo, pull, "APPROVED", "good", &[])
-        .await;
-    world
-        .until("it is ready", 30, async || {
-            world.at(&format!("pulls/{pull}")).await["draft"] == false
-        })
-        .await;
+    world.approved(owner, pull).await;
     gitea.merge(owner, repo, pull).await;
     world.is_at(issue, "merged").await;
     world
@@ -474,14 +460,7 @@ async fn a_renamed_or_transferred_repository_is_followed_by_its_id() {
     world.kill();
     world.serve(AGENT).await;
     let (gitea, repo) = (&world.gitea, &world.repo);
-    gitea
-        .review(&lee, repo, pull, "APPROVED", "good", &[])
-        .await;
-    world
-        .until("it is ready", 30, async || {
-            world.at(&format!("pulls/{pull}")).await["draft"] == false
-        })
-        .await;
+    world.approved(&lee, pull).await;
     // This Gitea merges nothing that was transferred meanwhile.
     gitea.close(&lee, repo, pull).await;
     world.is_at(issue, "rejected").await;
@@ -544,9 +523,5 @@ async fn the_requester_approves_where_nobody_else_could_and_only_there() {
     gitea.collaborator(repo, &lee, "read").await;
     let own = gitea.comment(owner, repo, pull, "/agent approve r1").await;
     world.reacts(own, "+1").await;
-    world
-        .until("it is ready", 30, async || {
-            world.at(&format!("pulls/{pull}")).await["draft"] == false
-        })
-        .await;
+    world.is_ready(pull).await;
 }

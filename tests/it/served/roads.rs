@@ -2,19 +2,6 @@
 
 use super::*;
 
-/// The owner approves, which marks the draft as ready.
-async fn ready(world: &World, number: i64) {
-    let (gitea, owner, repo) = (&world.gitea, &world.owner, &world.repo);
-    gitea
-        .review(owner, repo, number, "APPROVED", "good", &[])
-        .await;
-    world
-        .until("it is ready", 30, async || {
-            world.at(&format!("pulls/{number}")).await["draft"] == false
-        })
-        .await;
-}
-
 /// A final task carries no label, neither ours nor the one that asked for it.
 async fn no_label(world: &World, issue: i64) {
     world
@@ -72,14 +59,7 @@ async fn a_label_becomes_a_pull_request_with_evidence_that_a_person_merges() {
     // An approval of the one who asked, who is alone here, marks it as ready.
     let number = pull["number"].as_i64().unwrap();
     let (gitea, owner, repo) = (&world.gitea, &world.owner, &world.repo);
-    gitea
-        .review(owner, repo, number, "APPROVED", "good", &[])
-        .await;
-    world
-        .until("it is ready", 30, async || {
-            world.at(&format!("pulls/{number}")).await["draft"] == false
-        })
-        .await;
+    world.approved(owner, number).await;
     gitea.merge(owner, repo, number).await;
     world.is_at(issue, "merged").await;
     no_label(&world, issue).await;
@@ -150,7 +130,7 @@ async fn what_happened_while_the_server_was_away_is_found_by_its_sweep() {
     world.serve(AGENT).await;
     world.is_at(issue, "needs-review").await;
     let number = world.pulls().await[0]["number"].as_i64().unwrap();
-    ready(&world, number).await;
+    world.approved(&world.owner, number).await;
     world.kill();
     world.gitea.merge(&world.owner, &world.repo, number).await;
     world.serve(AGENT).await;

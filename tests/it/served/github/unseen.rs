@@ -16,6 +16,24 @@ impl Hub {
         world.open_issue("eve", "No answer", text)
     }
 
+    /// An issue of hers that she labelled, as the server that runs has read it.
+    async fn proposed_by_eve(&self) -> i64 {
+        let issue = self.stranger_s(ISSUE);
+        self.fake.world().label(issue, "eve", "agent");
+        self.is_at(issue, "proposed").await;
+        self.has_looked(issue).await;
+        issue
+    }
+
+    /// Who may start tasks labels what is shown to her, and the agent is told those words.
+    async fn runs_once_labelled(&self, issue: i64, words: &str) {
+        next_second().await;
+        self.fake.world().label(issue, "dana", "agent");
+        self.is_at(issue, "needs-review").await;
+        let told = self.was_told(self.pulls()[0]);
+        assert!(told.contains(words), "{told}");
+    }
+
     /// What the agent was told for this pull request.
     fn was_told(&self, pull: i64) -> String {
         let bare = self.fake.world().git.clone().unwrap();
@@ -64,10 +82,7 @@ async fn no_act_from_before_a_text_was_proposed_accepts_it() {
     assert_eq!(hub.stages(), ["proposed"]);
     assert_eq!(hub.pulls(), [0; 0]);
     // Who labels what is shown accepts it.
-    next_second().await;
-    hub.fake.world().label(issue, "dana", "agent");
-    hub.is_at(issue, "needs-review").await;
-    assert!(hub.was_told(hub.pulls()[0]).contains("Remove all tests"));
+    hub.runs_once_labelled(issue, "Remove all tests").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,10 +91,7 @@ async fn an_approval_by_a_name_that_another_text_had_when_it_was_typed_accepts_n
         return;
     };
     hub.serve(TELLS).await;
-    let issue = hub.stranger_s(ISSUE);
-    hub.fake.world().label(issue, "eve", "agent");
-    hub.is_at(issue, "proposed").await;
-    hub.has_looked(issue).await;
+    let issue = hub.proposed_by_eve().await;
     hub.kill();
     next_second().await;
     {
@@ -128,10 +140,7 @@ async fn a_label_accepts_what_is_shown_and_not_what_the_forge_did_not_let_be_sho
         return;
     };
     hub.serve(TELLS).await;
-    let issue = hub.stranger_s(ISSUE);
-    hub.fake.world().label(issue, "eve", "agent");
-    hub.is_at(issue, "proposed").await;
-    hub.has_looked(issue).await;
+    let issue = hub.proposed_by_eve().await;
     let busy = || Kind::Instead(502, Vec::new(), said("Bad Gateway"));
     {
         let mut world = hub.fake.world();
@@ -162,10 +171,7 @@ async fn a_label_accepts_what_is_shown_and_not_what_the_forge_did_not_let_be_sho
     hub.has_looked(issue).await;
     hub.is_unlabelled(issue).await;
     assert_eq!(hub.stages(), ["proposed"]);
-    next_second().await;
-    hub.fake.world().label(issue, "dana", "agent");
-    hub.is_at(issue, "needs-review").await;
-    assert!(hub.was_told(hub.pulls()[0]).contains("Remove all tests"));
+    hub.runs_once_labelled(issue, "Remove all tests").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
