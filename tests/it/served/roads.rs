@@ -12,7 +12,7 @@ async fn no_label(world: &World, issue: i64) {
 }
 
 async fn approve_and_merge(world: &World, number: i64) {
-    ready(world, number).await;
+    world.approved(&world.owner, number).await;
     world.gitea.merge(&world.owner, &world.repo, number).await;
 }
 
