@@ -279,6 +279,10 @@ impl Intake {
         } else {
             self.issue(&scene).await?;
         }
+        // What asks for nothing by the built-in names may ask by those of a file that is mended.
+        if !scene.is_read {
+            return Ok(());
+        }
         let before = self.clock.now().minus_secs(GONE_AFTER_SECS);
         let key = &served.key;
         Ok(self.store.settle_gone(key, number, before).await?)

@@ -305,7 +305,7 @@ impl Intake {
             (other, Some(task)) => {
                 if let Command::Approve { target } = other {
                     let target = target.as_ref();
-                    let unseen = self.is_unseen(said.scene, &task, target, said.at);
+                    let unseen = self.is_unseen(said.scene, &task, (said.actor, target), said.at);
                     if let Some((reply, outcome)) = unseen.await? {
                         return Ok(said.confused(reply, outcome));
                     }

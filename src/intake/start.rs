@@ -187,7 +187,7 @@ impl Intake {
             old,
         };
         let by_words = |words| act::start(asked, standing, words, &rules);
-        let start = match self.words(scene, &actor, path, at).await? {
+        let start = match self.words(scene, &scene.thread, (&actor, path), at).await? {
             Known::Now(words) => by_words(words),
             // Whatever proof comes, it changes nothing.
             Known::In(_) if by_words(Words::Proven) == by_words(Words::Unproven) => {
@@ -205,6 +205,7 @@ impl Intake {
                 if let Some(task) = task
                     && why == act::Ignored::NotPermitted
                     && task.word() == "proposed"
+                    && !task.unshown
                 {
                     self.store.show_again(task.id).await?;
                 }

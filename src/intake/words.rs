@@ -9,9 +9,10 @@ use super::{Intake, Scene, Trouble, actor};
 use crate::domain::act::{self, Path, Words};
 use crate::domain::brief::{self, Brief, BriefError};
 use crate::domain::command::{Command, Heard, Place, StageWord, Target};
+use crate::domain::event::Event;
 use crate::domain::ident::{Digest, Time};
 use crate::domain::policy::{Actor, Refusal, Right, Rules, permit};
-use crate::domain::report::Reply;
+use crate::domain::report::{self, Reply};
 use crate::domain::settings::{CommentsFrom, Settings};
 use crate::domain::task::Task;
 use crate::forge::hook::Hint;
@@ -194,12 +195,12 @@ impl Intake {
     pub(super) async fn words(
         &self,
         scene: &Scene<'_>,
-        actor: &Actor,
-        path: Path,
+        thread: &Thread,
+        (actor, path): (&Actor, Path),
         at: Time,
     ) -> Result<Known, Trouble> {
         let rules = scene.rules();
-        if let Some(author) = &scene.thread.author {
+        if let Some(author) = &thread.author {
             let author = match author.login.eq_ignore_ascii_case(&actor.login) {
                 true => actor.clone(),
                 false => self.actor(scene, author).await?,
@@ -208,11 +209,11 @@ impl Intake {
                 return Ok(Known::Now(Words::OfOneWhoMay));
             }
         }
-        let proof = scene.conversation.unedited(scene.thread.number, at).await?;
+        let proof = scene.conversation.unedited(thread.number, at).await?;
         Ok(match proof {
             Proof::Unedited => Known::Now(Words::Proven),
             Proof::Edited => Known::Now(Words::Unproven),
-            Proof::Unknown if is_signed(scene.hints, &scene.thread, &actor.login, at) => {
+            Proof::Unknown if is_signed(scene.hints, thread, &actor.login, at) => {
                 Known::Now(Words::Proven)
             }
             Proof::Unknown => match self.proof_may_come(path, at) {
@@ -223,8 +224,8 @@ impl Intake {
     }
 
     /// The digest of the newer text of a task's issue, where whoever asks for another try at that time means it: its
-    /// author could start a task themselves, or they could, and the text was told before they wrote or is proven to be
-    /// what was there then. Never one that is not there any more.
+    /// author could start a task themselves, or they could, and it is proven to be what was there then. That its edit was
+    /// told says nothing: another text may have stood there meanwhile. Never one that is not there any more.
     pub(super) async fn meant(
         &self,
         scene: &Scene<'_>,
@@ -244,17 +245,13 @@ impl Intake {
         if !brief.is_ok_and(|brief| brief.is_of_same_issue_text(edited)) {
             return Ok(None);
         }
-        let may = act::may_start(actor, &scene.rules());
-        let was_told = self.was_shown(task, at).await?;
-        let is_meant = match () {
-            () if may && was_told => true,
-            // The words of a pull request are other words.
-            () if scene.thread.is_pull => false,
-            () => match self.words(scene, actor, Path::Command, at).await? {
-                Known::Now(Words::OfOneWhoMay) => true,
-                Known::Now(Words::Proven) => may,
-                Known::Now(Words::Unproven) | Known::In(_) => false,
-            },
+        let is_meant = match self
+            .words(scene, &thread, (actor, Path::Command), at)
+            .await?
+        {
+            Known::Now(Words::OfOneWhoMay) => true,
+            Known::Now(Words::Proven) => act::may_start(actor, &scene.rules()),
+            Known::Now(Words::Unproven) | Known::In(_) => false,
         };
         Ok(is_meant.then(|| edited.digest.clone()))
     }
@@ -274,7 +271,7 @@ impl Intake {
         &self,
         scene: &Scene<'_>,
         task: &'a Task,
-        target: Option<&Target>,
+        (actor, target): (&Actor, Option<&Target>),
         at: Time,
     ) -> Result<Option<(Reply<'a>, &'static str)>, Trouble> {
         if let Some(older) = Reply::older(task, target, at) {
@@ -285,8 +282,23 @@ impl Intake {
         }
         // Who names it read the name there, be it in the same second.
         let seen = at.plus_secs(u64::from(target.is_some()));
-        if !self.was_shown(task, seen).await? {
-            self.store.show_again(task.id).await?;
+        let is_seen = match report::shows_brief(task) {
+            true => self.was_shown(task, seen).await?,
+            // A name alone says nothing of what stood in the issue; its thread is here, since it has no pull request yet.
+            false if scene.thread.is_pull => false,
+            false => {
+                let by = (actor, Path::Command);
+                let words = self.words(scene, &scene.thread, by, at).await?;
+                matches!(words, Known::Now(Words::OfOneWhoMay | Words::Proven))
+            }
+        };
+        if !is_seen {
+            if !task.unshown {
+                self.store.show_again(task.id).await?;
+            } else if act::may_start(actor, &scene.rules()) {
+                let by = actor.login.clone();
+                self.happened(task.id, Event::AskedFor { by }, None).await?;
+            }
             return Ok(Some((
                 Reply::Unseen { task },
                 "approves what was not there yet",

@@ -39,7 +39,12 @@ impl Worker {
         };
         // Acts on the issue may mean this text from now on.
         let unseen = match task.text_to_see() {
-            Some(text) if self.store.shown_since(task.id, &text).await?.is_none() => Some(text),
+            Some(text)
+                if report::shows_brief(task)
+                    && self.store.shown_since(task.id, &text).await?.is_none() =>
+            {
+                Some(text)
+            }
             _ => None,
         };
         let (mut showing, mut since) = (None, None);

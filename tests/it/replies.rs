@@ -477,9 +477,12 @@ fn a_proposal_shows_all_of_the_text_or_says_that_it_does_not() {
 
     <sub>Commands: `/agent approve b1`, `/agent reject`, `/agent help`</sub>
     ");
-    let long = proposed("word ".repeat(500));
+    // Who accepts it has to be able to read all of it.
+    let long = "word ".repeat(5_000);
+    assert!(proposed(long.clone()).contains(long.trim()));
+    let long = proposed("word ".repeat(6_000));
     assert!(!long.contains("word word"));
-    insta::assert_snapshot!(long.split("\n\n").nth(2).unwrap(), @"The text that would run has 2499 characters, too many to show here: it is the issue as it was at 2026-11-20 14:15 UTC.");
+    insta::assert_snapshot!(long.split("\n\n").nth(2).unwrap(), @"The text that would run has 29999 characters, too many to show here: it is the issue as it was at 2026-11-20 14:15 UTC. It is accepted only where the forge proves that nobody edited the issue since.");
     let hostile = proposed("```\n</details>\n".repeat(9));
     assert_harmless(&hostile, None);
 }

@@ -13,9 +13,9 @@ use prentice::domain::evidence::{CheckEvidence, Exit, Limit, LogRef, Seen};
 use prentice::domain::gates::{Cause, Finding, Gate, Outcome};
 use prentice::domain::ident::{CommitId, Digest, RepoPath, TaskId, Time};
 use prentice::domain::report::{
-    Asked, CheckReport, PULL_MAX, Refereeing, STATUS_MAX, Voice, checks, commit_message, label,
-    notice, pull_body, pull_title, result_json, status, summary_lines, verdict, verdict_checks,
-    verify_json,
+    Asked, CheckReport, PROPOSED_MAX, PULL_MAX, Refereeing, STATUS_MAX, Voice, checks,
+    commit_message, label, notice, pull_body, pull_title, result_json, status, summary_lines,
+    verdict, verdict_checks, verify_json,
 };
 use prentice::domain::settings::{Check, ChecksFrom, Confirm, Settings};
 use prentice::domain::task::{
@@ -817,21 +817,21 @@ fn the_repository_file_of_a_head_is_judged_wherever_it_changes() {
     no check
 
 
-    Success: .github/prentice.toml is valid; it governs nothing until it is merged
-    It changes `.github/prentice.toml`, which is valid then; until it is merged, that governs nothing.
+    Success: .github/prentice.toml is valid; it governs nothing until it is on the default branch
+    It changes `.github/prentice.toml`, which is valid then; that governs nothing until it is on the default branch.
 
-    Neutral: .github/prentice.toml goes; once that is merged, built-in rules hold
-    It removes `.github/prentice.toml`; once that is merged, built-in rules hold.
+    Neutral: .github/prentice.toml goes; once that is so on the default branch, built-in rules hold
+    It removes `.github/prentice.toml`; once that is so on the default branch, built-in rules hold.
 
     Failure: .github/prentice.toml:3:1: unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
       .github/prentice.toml:3:1 unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
-    **It breaks the repository file**: once that is merged, nothing starts here any more.
+    **It breaks the repository file**: once that is on the default branch, nothing starts here any more.
     - `.github/prentice.toml:3:1`: unknown key `![x](https://evil.test/@dana` in \[task\]: did you mean `timeout`?
 
     Failure: 9 mistakes, the first at .github/prentice.toml:3:1: unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
       .github/prentice.toml:3:1 unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
       .github/prentice.toml:4:1 unknown key `![x](https: //evil.test/@ dana` in [task]: did you mean `timeout`?
-    **It breaks the repository file**: once that is merged, nothing starts here any more.
+    **It breaks the repository file**: once that is on the default branch, nothing starts here any more.
     - `.github/prentice.toml:3:1`: unknown key `![x](https://evil.test/@dana` in \[task\]: did you mean `timeout`?
     - `.github/prentice.toml:4:1`: unknown key `![x](https://evil.test/@dana` in \[task\]: did you mean `timeout`?
     ");
@@ -1014,8 +1014,13 @@ fn paragraphs(shown: &str) -> Vec<String> {
 fn assert_bounded(task: &Task) {
     for (_, voice) in voices() {
         let shown = status(task, NOW, &voice);
+        // A text that waits for a yes is folded.
+        let folded = match task.stage {
+            Stage::Proposed => PROPOSED_MAX + 100,
+            _ => 0,
+        };
         assert!(
-            shown.chars().count() <= STATUS_MAX,
+            shown.chars().count() <= STATUS_MAX + folded,
             "{}",
             shown.chars().count()
         );

@@ -110,12 +110,12 @@ pub fn config_check(file: Option<&RepositoryFile>, sha: &CommitId) -> Option<Che
     let (state, title, marks) = match file? {
         RepositoryFile::Valid { path } => (
             CheckState::Success,
-            format!("{path} is valid; it governs nothing until it is merged"),
+            format!("{path} is valid; it governs nothing until it is on the default branch"),
             Vec::new(),
         ),
         RepositoryFile::Gone { path } => (
             CheckState::Neutral,
-            format!("{path} goes; once that is merged, built-in rules hold"),
+            format!("{path} goes; once that is so on the default branch, built-in rules hold"),
             Vec::new(),
         ),
         RepositoryFile::Broken {

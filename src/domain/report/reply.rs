@@ -136,6 +136,11 @@ impl<'a> Reply<'a> {
             Self::Refused(why) => page.add(&why.to_string()),
             Self::NotNow { task, why } => page.add(&not_now(task, why, voice)),
             Self::Older { task, named } => page.add(&older(task, *named, voice)),
+            Self::Unseen { task } if !super::shows_brief(task) => page.add(&format!(
+                "The text {} is too long to be shown, and nothing proves what the issue said when you wrote. Nothing was \
+                 approved. Shorten the issue, or write one of your own.",
+                code(&super::brief_name(task))
+            )),
             Self::Unseen { task } => {
                 let name = super::brief_name(task);
                 page.add(&format!(

@@ -9,6 +9,7 @@ use super::super::settings::{CommentsFrom, FixOn, Progress};
 use super::super::task::{About, ApprovalOf, Closing, Question, Stage, Step, Task};
 use super::super::text::block;
 use super::page::within;
+use super::proposal::{folded, proposed};
 use super::queue::{InLine, queued};
 use super::review::review;
 use super::stopped::{ended, failed};
@@ -22,10 +23,8 @@ use super::{
 /// Most characters of a status comment.
 pub const STATUS_MAX: usize = 3_500;
 
-/// Longest text, as it is shown, that a proposal shows.
-const PROPOSED_MAX: usize = 1_800;
-
-/// The status comment, at most [`STATUS_MAX`] characters. It begins with the one state word.
+/// The status comment, at most [`STATUS_MAX`] characters beside the folded text of a proposal. It begins with the one
+/// state word.
 #[must_use]
 pub fn status(task: &Task, now: Time, voice: &Voice) -> String {
     status_in_line(task, now, voice, None)
@@ -46,7 +45,12 @@ pub fn status_in_line(task: &Task, now: Time, voice: &Voice, in_line: Option<InL
         task.accepted_at.date_clock(),
     );
     let end = closing(task, now, voice);
-    let mut page = Page::of(STATUS_MAX.saturating_sub(chars(&head) + chars(&end)));
+    let folded = match task.stage {
+        Stage::Proposed if !voice.is_local() => folded(task).map_or(0, |text| chars(&text) + 2),
+        _ => 0,
+    };
+    let room = STATUS_MAX + folded;
+    let mut page = Page::of(room.saturating_sub(chars(&head) + chars(&end)));
     truth(&mut page, task, voice, in_line);
     let elsewhere = if voice.is_local() {
         format!("; {} has all of it", voice.say("show", "", task.id))
@@ -115,37 +119,6 @@ fn truth(page: &mut Page, task: &Task, voice: &Voice, in_line: Option<InLine>) {
     }
     if !task.is_final() {
         about_the_text(page, task, voice);
-    }
-}
-
-fn proposed(page: &mut Page, task: &Task, voice: &Voice) {
-    let name = super::brief_name(task);
-    page.add(&format!(
-        "Someone who may not start a task asked for this, or nothing proves that this is the text that was accepted. \
-         I have not read beyond the text `{name}` and will not start."
-    ));
-    if task.unshown {
-        page.add(
-            "The forge shows nothing of this: more were proposed there within an hour than are shown.",
-        );
-    }
-    if voice.is_local() {
-        return;
-    }
-    // All of it or nothing: what is accepted is accepted whole.
-    let text = task.brief.text.trim();
-    let length = chars(text);
-    let shown = block(text);
-    if chars(&shown) <= PROPOSED_MAX {
-        page.add(&format!(
-            "<details><summary>The text that would run ({length} characters)</summary>\n\n{}\n\n</details>",
-            shown.trim_end()
-        ));
-    } else {
-        page.add(&format!(
-            "The text that would run has {length} characters, too many to show here: it is the issue as it was at {} UTC.",
-            task.since.date_clock()
-        ));
     }
 }
 

@@ -287,11 +287,11 @@ pub(super) fn repository_file(page: &mut Page, result: &RunResult) {
     match &result.repository_file {
         None => {}
         Some(RepositoryFile::Valid { path }) => page.add(&format!(
-            "It changes {}, which is valid then; until it is merged, that governs nothing.",
+            "It changes {}, which is valid then; that governs nothing until it is on the default branch.",
             span(path, 60)
         )),
         Some(RepositoryFile::Gone { path }) => page.add(&format!(
-            "It removes {}; once that is merged, built-in rules hold.",
+            "It removes {}; once that is so on the default branch, built-in rules hold.",
             span(path, 60)
         )),
         Some(RepositoryFile::Broken {
@@ -307,7 +307,7 @@ pub(super) fn repository_file(page: &mut Page, result: &RunResult) {
             if *more > 0 {
                 rows.push(format!("- {more} more"));
             }
-            let lead = "**It breaks the repository file**: once that is merged, nothing starts here any more.\n\n";
+            let lead = "**It breaks the repository file**: once that is on the default branch, nothing starts here any more.\n\n";
             page.rows(lead, &rows, 6_000, "mistakes");
         }
     }

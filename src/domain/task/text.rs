@@ -14,11 +14,8 @@ impl Task {
     /// another text of the same task has another name.
     #[must_use]
     pub fn text_to_see(&self) -> Option<String> {
-        match self.issue_edited_at {
-            _ if self.brief_waits() => Some(format!("b{}", self.brief_number())),
-            Some(at) => Some(format!("edited-{}", at.0)),
-            None => None,
-        }
+        self.brief_waits()
+            .then(|| format!("b{}", self.brief_number()))
     }
 
     /// Whether the brief waits for a yes.

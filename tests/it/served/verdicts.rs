@@ -117,7 +117,7 @@ async fn a_pull_request_that_breaks_the_repository_file_is_told_before_it_is_mer
         (state.as_str(), line.as_str()),
         (
             "success",
-            ".gitea/prentice.toml is valid; it governs nothing until it is merged"
+            ".gitea/prentice.toml is valid; it governs nothing until it is on the default branch"
         )
     );
 
