@@ -350,8 +350,7 @@ async fn a_proposal_that_is_not_shown_is_shown_for_who_may_accept_it_and_not_for
     hub.has_looked(issue).await;
     assert_eq!(hub.by_us(issue, ""), [""; 0], "five are shown");
     // As a template can, beside the label.
-    let us = hub.us();
-    hub.fake.world().assign(issue, "eve", &us);
+    hub.fake.world().assign(issue, "eve", hub.us());
     hub.has_looked(issue).await;
     assert_eq!(hub.by_us(issue, ""), [""; 0], "she gets no more shown");
     // Who may accept it has it shown; what she has not seen yet, she did not mean.
