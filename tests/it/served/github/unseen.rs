@@ -227,6 +227,7 @@ async fn a_retry_runs_no_text_that_is_not_there_any_more() {
     let hidden = format!("{ISSUE}\n<!-- {} -->\n", "long ".repeat(12_500));
     hub.fake.world().rewrite(issue, &hidden);
     hub.has_looked(issue).await;
+    next_second().await;
     let retry = hub.fake.world().comment(issue, "dana", "/agent retry");
     hub.until("the retry is answered", 30, async || {
         hub.reactions(retry) == ["+1"]
